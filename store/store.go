@@ -47,7 +47,7 @@ type Fetcher interface {
 	// never a move: jobs that were moved are returned with a nil error.
 	//
 	// Repeating a call returns what of its jobs is still held and takes nothing
-	// more; so does a Seq below the highest one asked for. A By without a lease
+	// more; so does a Seq below the highest one asked for on the lane. A By without a lease
 	// gets ErrLeaseLost, one that has left ErrLeft. Paused queues give nothing.
 	Fetch(ctx context.Context, call Call, plan Plan, n int, wait time.Duration) ([]Held, Woken, error)
 

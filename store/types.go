@@ -49,23 +49,23 @@ func (id Identity) PID() int {
 }
 
 // Call numbers a call so that repeating it is harmless. By asks; on one Lane it
-// asks one thing at a time, and Seq rises. A zero Seq is remembered by nobody:
-// such a call must not be repeated.
+// asks one thing at a time, and Seq rises, not always by one. A zero Seq is
+// remembered by nobody: such a call must not be repeated.
 //
 // The number of lanes that a boot ever uses bounds what stores remember of it.
-// A holder keeps verdicts (with Leave) on LaneVerdict, fetches on LaneFetch;
-// producers use lanes from LanePush upward, one for each call under way.
 type Call struct {
 	By   Identity
 	Lane int
 	Seq  uint64
 }
 
-// The lanes of a boot.
+// The lanes of a boot. All verdicts go over one lane, Leave included. Each group
+// of slots fetches on a lane of its own, LaneFetch plus the group's number; each
+// push under way takes one from LanePush upward.
 const (
-	LaneFetch   = 0
-	LaneVerdict = 1
-	LanePush    = 2
+	LaneVerdict = 0
+	LaneFetch   = 1
+	LanePush    = 100
 )
 
 // Place is where a job is.
@@ -445,7 +445,7 @@ func (b Books) Arrivals() int64 {
 }
 
 // Description is what a store can do, for log lines, doctor and the UI. Nothing
-// branches on it but RubyShares.
+// branches on it but on RubyShares and LeaseIsLock.
 type Description struct {
 	Driver     string   `json:"driver"`
 	URL        string   `json:"url"` // masked
@@ -453,6 +453,10 @@ type Description struct {
 	Durability string   `json:"durability"` // in words
 	Hosts      bool     `json:"hosts"`      // may be shared by several machines
 	RubyShares bool     `json:"ruby_shares"`
+	// LeaseIsLock: the end of a lease proves the end of its process. Elsewhere a
+	// lease may end because the store was away, and a rescuer waits for one full
+	// ttl of its own unbroken beats.
+	LeaseIsLock bool `json:"lease_is_lock"`
 	Wake       string   `json:"wake"` // pushed or polled, and how
 	Warnings   []string `json:"warnings,omitempty"`
 }
