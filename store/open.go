@@ -62,7 +62,8 @@ func Open(ctx context.Context, rawURL string) (Store, error) {
 	return nil, WithHint(err, "write it as sqlite:ebb.db or redis://localhost:6379/0; linked in: %s", strings.Join(have, ", "))
 }
 
-var userinfo = regexp.MustCompile(`//[^/?#\s]*@`)
+// To the last @: a password may have been pasted unescaped, with / ? # or @ in it.
+var userinfo = regexp.MustCompile(`//\S*@`)
 var secretParam = regexp.MustCompile(`(?i)([?&][^=&]*(?:password|passwd|secret|token|key)[^=&]*=)[^&#\s]*`)
 
 // Redact masks the credentials in a URL, even in one that does not parse, so that
@@ -73,7 +74,7 @@ func Redact(rawURL string) string {
 		if !hasPassword {
 			return "//***@" // a lone user may be a token
 		}
-		if name, err := url.PathUnescape(user); err != nil || name == "" {
+		if name, err := url.PathUnescape(user); err != nil || name == "" || strings.ContainsAny(name, "/?#@") {
 			return "//***:***@"
 		}
 		return "//" + user + ":***@"

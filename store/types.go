@@ -447,18 +447,18 @@ func (b Books) Arrivals() int64 {
 // Description is what a store can do, for log lines, doctor and the UI. Nothing
 // branches on it but on RubyShares and LeaseIsLock.
 type Description struct {
-	Driver     string   `json:"driver"`
-	URL        string   `json:"url"` // masked
-	Server     string   `json:"server,omitempty"`
-	Durability string   `json:"durability"` // in words
-	Hosts      bool     `json:"hosts"`      // may be shared by several machines
-	RubyShares bool     `json:"ruby_shares"`
+	Driver     string `json:"driver"`
+	URL        string `json:"url"` // masked
+	Server     string `json:"server,omitempty"`
+	Durability string `json:"durability"` // in words
+	Hosts      bool   `json:"hosts"`      // may be shared by several machines
+	RubyShares bool   `json:"ruby_shares"`
 	// LeaseIsLock: the end of a lease proves the end of its process. Elsewhere a
 	// lease may end because the store was away, and a rescuer waits for one full
 	// ttl of its own unbroken beats.
-	LeaseIsLock bool `json:"lease_is_lock"`
-	Wake       string   `json:"wake"` // pushed or polled, and how
-	Warnings   []string `json:"warnings,omitempty"`
+	LeaseIsLock bool     `json:"lease_is_lock"`
+	Wake        string   `json:"wake"` // pushed or polled, and how
+	Warnings    []string `json:"warnings,omitempty"`
 }
 
 // MergeStops reads the parts of one process's stop report, oldest first, as one.
