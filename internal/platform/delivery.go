@@ -1,0 +1,98 @@
+package platform
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// shells replace themselves with their last command only sometimes, and pass no
+// signal on.
+var shells = []string{"sh", "dash", "bash", "ash", "busybox", "zsh", "ksh", "mksh"}
+
+// patient are inits that signal every process below them and wait for the last
+// one. All others tell their own child, and end with it.
+var patient = []string{"ebb", "ebb-init"}
+
+// managers run whole machines. What they start is not the container's problem.
+var managers = []string{"systemd", "init", "launchd", "runit", "openrc-init"}
+
+// delivery looks whether a TERM to this container reaches this process. It says
+// nothing outside of containers, where PID 1 is not whom the notice goes to.
+func delivery(in Input, k kind) string {
+	if in.Root == nil || !inContainer(in, k) {
+		return ""
+	}
+	chain := ancestors(in.Root, in.PID)
+	if len(chain) < 2 {
+		return "" // we are the first process, or nothing can be read
+	}
+	first, above := chain[len(chain)-1], chain[1]
+	switch {
+	case slices.Contains(managers, first.name), slices.Contains(patient, first.name):
+		return ""
+	case isShell(first) && !first.catchesTERM && first.pid == 1:
+		return fmt.Sprintf("PID 1 is %s, which ignores TERM and tells nobody: every stop will be a KILL; start this process with exec, or under ebb init",
+			first.name)
+	case isShell(first) && !first.catchesTERM:
+		return fmt.Sprintf("the container's first process is %s, which dies of TERM and tells nobody; start this process with exec, or under ebb init",
+			first.name)
+	case isShell(above) && len(chain) > 2:
+		return fmt.Sprintf("this process is a grandchild of PID %d (%s), by way of %s (PID %d): TERM ends there, and this process is killed with it; start it with exec, or under ebb init",
+			first.pid, first.name, above.name, above.pid)
+	case len(chain) > 2:
+		return fmt.Sprintf("this process is a grandchild of PID %d (%s): TERM reaches it only if %s (PID %d) passes it on; start it directly, or under ebb init",
+			first.pid, first.name, above.name, above.pid)
+	}
+	return ""
+}
+
+// inContainer believes what runtimes leave behind, and the platforms that are
+// nothing but containers.
+func inContainer(in Input, k kind) bool {
+	if in.Getenv("container") != "" || (k.name != "" && k.name != "systemd" && k.name != "Nomad" && k.name != "Heroku") {
+		return true
+	}
+	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
+		if _, err := fs.Stat(in.Root, mark); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// ancestors returns process pid, its parent, and so on up to the container's first
+// process. It stops where nothing can be read.
+func ancestors(root fs.FS, pid int) []process {
+	var chain []process
+	for len(chain) < 64 { // a parent may end, and its number be given away, as we read
+		p, err := readProcess(root, pid)
+		if err != nil {
+			return nil
+		}
+		chain = append(chain, p)
+		if p.pid == 1 || p.parent == 0 { // shared namespaces: the parent is outside
+			return chain
+		}
+		pid = p.parent
+	}
+	return nil
+}
+
+// isShell also knows a shell by what it was started as: busybox is many things.
+func isShell(p process) bool {
+	if p.name == "busybox" {
+		return len(p.argv) > 0 && isApplet(p.argv)
+	}
+	return slices.Contains(shells, p.name)
+}
+
+func isApplet(argv []string) bool {
+	name := path.Base(strings.TrimPrefix(argv[0], "-"))
+	if name == "busybox" && len(argv) > 1 {
+		name = argv[1]
+	}
+	return slices.Contains(shells, name) && name != "busybox"
+}

@@ -1,0 +1,294 @@
+// Package redistest gives a test a Redis server of its own: a real process on a
+// free loopback port, with a directory that the test throws away.
+//
+// The binary is redis-server from PATH; EBB_TEST_REDIS_SERVER names another one,
+// such as valkey-server.
+package redistest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	readyWithin = 20 * time.Second
+	stopWithin  = 10 * time.Second
+)
+
+// Option changes how the server is started.
+type Option func(*Server)
+
+// AOF makes the server keep its data over Stop, Kill and Restart, synced at
+// every write.
+func AOF() Option { return Args("--appendonly", "yes", "--appendfsync", "always") }
+
+// MaxMemory limits the server's memory and lets it refuse writes beyond.
+func MaxMemory(bytes int) Option {
+	return Args("--maxmemory", strconv.Itoa(bytes), "--maxmemory-policy", "noeviction")
+}
+
+// Password makes the server ask for one.
+func Password(password string) Option {
+	return func(s *Server) {
+		s.password = password
+		s.args = append(s.args, "--requirepass", password)
+	}
+}
+
+// UnixSocket makes the server listen on a socket file too; see Server.Socket.
+func UnixSocket() Option {
+	return func(s *Server) {
+		s.Socket = filepath.Join(s.Dir, "redis.sock")
+		s.args = append(s.args, "--unixsocket", s.Socket)
+	}
+}
+
+// Cluster makes the server a cluster of one, which owns every slot. It refuses
+// scripts that touch a key they did not declare, or keys of two slots.
+func Cluster() Option {
+	return func(s *Server) {
+		s.cluster = true
+		s.args = append(s.args, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	}
+}
+
+// Args passes more arguments to the server.
+func Args(args ...string) Option {
+	return func(s *Server) { s.args = append(s.args, args...) }
+}
+
+// Server is a running server. Its methods end the test when they fail, so they
+// belong to the test's own goroutine.
+type Server struct {
+	Addr   string // host:port on loopback
+	Dir    string // its working directory
+	Socket string // path of its unix socket, if it has one
+
+	t        testing.TB
+	binary   string
+	args     []string
+	password string
+	cluster  bool
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{}
+	output *bytes.Buffer
+}
+
+// Start starts a server and returns once it answers. It is killed when the test
+// ends. Without a server binary the test fails, saying how to install one.
+func Start(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	name := cmp.Or(os.Getenv("EBB_TEST_REDIS_SERVER"), "redis-server")
+	binary, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("redistest: %v\nhint: apt-get install redis-server, or set EBB_TEST_REDIS_SERVER to a Redis or Valkey server", err)
+	}
+	// Not t.TempDir: its long names do not fit into a unix socket's 108 bytes.
+	dir, err := os.MkdirTemp("", "ebb-redis-")
+	if err != nil {
+		t.Fatalf("redistest: make directory: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Server{t: t, binary: binary, Dir: dir, Addr: freeAddr(t)}
+	for _, option := range options {
+		option(s)
+	}
+	t.Cleanup(func() { s.end(syscall.SIGKILL) })
+	s.run()
+	if s.cluster {
+		s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+		s.await("cluster ready", func() bool {
+			return bytes.Contains([]byte(s.Do("CLUSTER", "INFO")), []byte("cluster_state:ok"))
+		})
+	}
+	return s
+}
+
+// URL returns the URL of database 0, with the password if there is one.
+func (s *Server) URL() string {
+	if s.password != "" {
+		return "redis://:" + s.password + "@" + s.Addr + "/0"
+	}
+	return "redis://" + s.Addr + "/0"
+}
+
+// Stop ends the server with a TERM, so that it writes what it is set to write.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if !s.end(syscall.SIGTERM) {
+		s.t.Fatalf("redistest: server on %s did not stop within %v", s.Addr, stopWithin)
+	}
+}
+
+// Kill ends the server as a power cut of the process would.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Restart starts the server again on the same address and directory, after
+// stopping it if it runs.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	s.run()
+}
+
+// Pause freezes the server: connections stay, nothing answers.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+// Do runs a command over a connection of its own and returns the reply as
+// redis-cli would print it.
+func (s *Server) Do(args ...string) string {
+	s.t.Helper()
+	out, err := s.do(args...)
+	if err != nil {
+		s.t.Fatalf("redistest: %v: %v", args, err)
+	}
+	return out
+}
+
+func (s *Server) do(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{s.Addr}, Password: s.password,
+		ForceSingleClient: true, DisableCache: true, DisableRetry: true, PipelineMultiplex: -1,
+	})
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	reply, err := client.Do(ctx, client.B().Arbitrary(args...).Build()).ToMessage()
+	switch {
+	case rueidis.IsRedisNil(err):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return text(reply), nil
+}
+
+func text(m rueidis.RedisMessage) string {
+	if s, err := m.ToString(); err == nil {
+		return s
+	}
+	if n, err := m.ToInt64(); err == nil {
+		return strconv.FormatInt(n, 10)
+	}
+	if elements, err := m.ToArray(); err == nil {
+		var b bytes.Buffer
+		for i, e := range elements {
+			if i > 0 {
+				b.WriteByte('\n')
+			}
+			b.WriteString(text(e))
+		}
+		return b.String()
+	}
+	if f, err := m.AsFloat64(); err == nil {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(m.ToAny())
+}
+
+// run starts the process and waits until it answers.
+func (s *Server) run() {
+	s.t.Helper()
+	host, port, _ := net.SplitHostPort(s.Addr)
+	args := append([]string{
+		"--bind", host, "--port", port, "--dir", s.Dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, s.args...)
+	s.mu.Lock()
+	s.output = new(bytes.Buffer)
+	cmd := exec.Command(s.binary, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Dir, s.output, s.output
+	// A test binary that is killed takes its servers along.
+	cmd.SysProcAttr = dieWithParent()
+	exited := make(chan struct{})
+	err := cmd.Start()
+	if err == nil {
+		go func() { cmd.Wait(); close(exited) }()
+	}
+	s.cmd, s.exited = cmd, exited
+	s.mu.Unlock()
+	if err != nil {
+		s.t.Fatalf("redistest: start %s: %v", s.binary, err)
+	}
+	s.await("answer on "+s.Addr, func() bool {
+		select {
+		case <-exited:
+			s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.output)
+		default:
+		}
+		_, err := s.do("PING")
+		return err == nil
+	})
+}
+
+// end signals the process and waits; it reports whether the process is gone.
+func (s *Server) end(sig syscall.Signal) bool {
+	s.mu.Lock()
+	cmd, exited := s.cmd, s.exited
+	s.mu.Unlock()
+	if cmd == nil || cmd.Process == nil {
+		return true
+	}
+	if err := cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return false
+	}
+	cmd.Process.Signal(syscall.SIGCONT) // a paused one could not obey
+	select {
+	case <-exited:
+		return true
+	case <-time.After(stopWithin):
+		return false
+	}
+}
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatalf("redistest: signal %v: %v", sig, err)
+	}
+}
+
+func (s *Server) await(what string, ready func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(readyWithin); !ready(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("redistest: no %s within %v", what, readyWithin)
+		}
+	}
+}
+
+// freeAddr asks the kernel for a free port. Another process may take it before
+// the server does; then the server ends at once and its output says so.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("redistest: find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
