@@ -106,12 +106,8 @@ func elements(value []byte) iter.Seq[[]byte] {
 		if value[0] != '[' {
 			return
 		}
-		s := scanner{data: value, pos: 1}
-		for s.space(); s.peek() != ']'; s.space() {
-			if s.peek() == ',' {
-				s.pos++
-				s.space()
-			}
+		s := scanner{data: value}
+		for more := s.open(']'); more; more = s.next(']') {
 			start := s.pos
 			if !s.skip(1) || !yield(value[start:s.pos:s.pos]) {
 				return

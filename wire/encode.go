@@ -156,7 +156,7 @@ func appendString(dst []byte, s string) []byte {
 			i += size
 			continue
 		}
-		if c < ' ' || c == '"' || c == '\\' {
+		if special[c] {
 			dst = appendEscaped(append(dst, s[clean:i]...), c)
 			clean = i + 1
 		}

@@ -18,7 +18,8 @@ type Patch struct {
 type change struct {
 	key   string
 	value []byte
-	ours  bool // remove only an object: another value of this key is not ours
+	text  string // a string that reads so already stays as it is written
+	ours  bool   // remove only an object: another value of this key is not ours
 }
 
 // Set gives the field a value, which must be valid JSON and must not be changed
@@ -31,8 +32,11 @@ func (p *Patch) Set(key string, value json.RawMessage) {
 	p.put(change{key: key, value: value})
 }
 
-// SetString sets a string. What is not UTF-8 in it becomes U+FFFD.
-func (p *Patch) SetString(key, s string) { p.put(change{key: key, value: appendString(nil, s)}) }
+// SetString sets a string. What is not UTF-8 in it becomes U+FFFD, unless the
+// field holds that very string already: such a queue keeps its name.
+func (p *Patch) SetString(key, s string) {
+	p.put(change{key: key, value: appendString(make([]byte, 0, len(s)+2), s), text: s})
+}
 
 // SetInt sets a number.
 func (p *Patch) SetInt(key string, n int) {
@@ -61,7 +65,7 @@ func (p *Patch) SetHistory(h History) {
 		p.put(change{key: historyKey, ours: true})
 		return
 	}
-	p.put(change{key: historyKey, value: h.append(nil)})
+	p.put(change{key: historyKey, value: h.append(make([]byte, 0, 256))})
 }
 
 // Delete removes the field, each time it is there. One that is absent stays so.
@@ -73,6 +77,19 @@ func (p *Patch) put(c change) {
 		return
 	}
 	p.changes = append(p.changes, c)
+}
+
+// on returns what becomes of a value that is there, nil if it goes. last says
+// that no later field has its key; an earlier one's value counts for nothing.
+func (c *change) on(old []byte, last bool) []byte {
+	switch {
+	case c.value == nil && (!c.ours || old[0] == '{'):
+		return nil
+	case c.value == nil, !last, c.text != "" && c.text == text(old):
+		return old
+	default:
+		return c.value
+	}
 }
 
 // With returns the payload with the changes made: values replaced in their
@@ -99,7 +116,7 @@ func Stamp(payload []byte, queue string, now time.Time) []byte {
 		return splice(payload, changes[:1])
 	}
 	var name [64]byte
-	changes[1] = change{key: "queue", value: appendString(name[:0], queue)}
+	changes[1] = change{key: "queue", value: appendString(name[:0], queue), text: queue}
 	return splice(payload, changes[:])
 }
 
@@ -130,13 +147,11 @@ func splice(payload []byte, changes []change) []byte {
 	for i, f := range fields {
 		value := payload[f.value:f.end]
 		if c := find(changes, f.key); c != nil {
-			switch {
-			case c.value == nil && (!c.ours || value[0] == '{'):
-				done = f.end
-				continue
-			case c.value != nil && !again(fields[i+1:], f.key):
-				value = c.value
-			}
+			value = c.on(value, !again(fields[i+1:], f.key))
+		}
+		if value == nil {
+			done = f.end
+			continue
 		}
 		from := done
 		if empty {

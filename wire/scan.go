@@ -25,7 +25,16 @@ func scan(fields []field, data []byte) (_ []field, end int, fault *PayloadError)
 		s.fail("not a JSON object")
 		return fields, 0, s.fault
 	}
-	if s.object(1, &fields) {
+	for more := s.open('}'); more; more = s.next('}') {
+		start := s.pos
+		key, ok := s.key()
+		value := s.pos
+		if !ok || !s.skip(1) {
+			break
+		}
+		fields = append(fields, field{text(key), start, value, s.pos})
+	}
+	if s.fault == nil {
 		end = s.pos - 1
 		if s.space(); s.pos < len(data) {
 			s.fail("more after the end of the object")
@@ -87,7 +96,7 @@ func (s *scanner) skip(depth int) bool {
 	case '"':
 		return s.str()
 	case '{':
-		return s.object(depth+1, nil)
+		return s.object(depth + 1)
 	case '[':
 		return s.array(depth + 1)
 	case 't':
@@ -101,99 +110,108 @@ func (s *scanner) skip(depth int) bool {
 	}
 }
 
-// object accepts an object and, if fields is not nil, notes its members there.
-func (s *scanner) object(depth int, fields *[]field) bool {
+func (s *scanner) object(depth int) bool {
 	if depth > maxDepth {
 		return s.fail("nested too deeply")
 	}
-	s.pos++
-	if s.space(); s.peek() == '}' {
-		s.pos++
-		return true
-	}
-	for {
-		start := s.pos
-		if s.peek() != '"' {
-			return s.fail("no key where one must be")
-		}
-		if !s.str() {
+	for more := s.open('}'); more; more = s.next('}') {
+		if _, ok := s.key(); !ok || !s.skip(depth) {
 			return false
 		}
-		keyEnd := s.pos
-		if s.space(); s.peek() != ':' {
-			return s.fail("no colon after a key")
-		}
-		s.pos++
-		s.space()
-		value := s.pos
-		if !s.skip(depth) {
-			return false
-		}
-		if fields != nil {
-			*fields = append(*fields, field{text(s.data[start:keyEnd]), start, value, s.pos})
-		}
-		switch s.space(); s.peek() {
-		case ',':
-			s.pos++
-			s.space()
-		case '}':
-			s.pos++
-			return true
-		default:
-			return s.fail("no comma or brace after a field")
-		}
 	}
+	return s.fault == nil
 }
 
 func (s *scanner) array(depth int) bool {
 	if depth > maxDepth {
 		return s.fail("nested too deeply")
 	}
-	s.pos++
-	if s.space(); s.peek() == ']' {
-		s.pos++
-		return true
-	}
-	for {
+	for more := s.open(']'); more; more = s.next(']') {
 		if !s.skip(depth) {
 			return false
 		}
-		switch s.space(); s.peek() {
-		case ',':
-			s.pos++
-			s.space()
-		case ']':
-			s.pos++
-			return true
-		default:
-			return s.fail("no comma or bracket after an element")
-		}
 	}
+	return s.fault == nil
+}
+
+// open enters an array or object and reports whether it holds anything.
+func (s *scanner) open(closing byte) bool {
+	s.pos++
+	if s.space(); s.peek() == closing {
+		s.pos++
+		return false
+	}
+	return true
+}
+
+// next goes on to the next element or member. It returns false behind the last
+// one, and on a fault.
+func (s *scanner) next(closing byte) bool {
+	switch s.space(); s.peek() {
+	case ',':
+		s.pos++
+		s.space()
+		return true
+	case closing:
+		s.pos++
+		return false
+	default:
+		return s.fail("no comma or closing bracket")
+	}
+}
+
+// key accepts a member up to its value and returns its key in quotes.
+func (s *scanner) key() ([]byte, bool) {
+	start := s.pos
+	if s.peek() != '"' {
+		return nil, s.fail("no key where one must be")
+	}
+	if !s.str() {
+		return nil, false
+	}
+	key := s.data[start:s.pos]
+	if s.space(); s.peek() != ':' {
+		return nil, s.fail("no colon after a key")
+	}
+	s.pos++
+	s.space()
+	return key, true
 }
 
 // str accepts a string. Its bytes need not be UTF-8.
 func (s *scanner) str() bool {
 	data := s.data
 	for i := s.pos + 1; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
+		c := data[i]
+		if !special[c] {
+			continue
+		}
+		if c == '"' {
 			s.pos = i + 1
 			return true
-		case c == '\\':
-			n := escape(data[i+1:])
-			if n == 0 {
-				s.pos = i
-				return s.fail("a bad escape in a string")
-			}
-			i += n
-		case c < ' ':
-			s.pos = i
+		}
+		s.pos = i
+		if c != '\\' {
 			return s.fail("a control character in a string")
 		}
+		n := escape(data[i+1:])
+		if n == 0 {
+			return s.fail("a bad escape in a string")
+		}
+		i += n
 	}
 	s.pos = len(data)
 	return s.fail("")
 }
+
+// special are the bytes that mean something inside a string.
+var special = func() (table [256]bool) {
+	for c := range byte(' ') {
+		table[c] = true
+	}
+	table['"'], table['\\'] = true, true
+	return table
+}()
 
 // escape returns how many bytes of b, which follow a backslash, belong to its
 // escape, 0 if none can.

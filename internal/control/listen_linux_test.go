@@ -20,7 +20,7 @@ func TestListenFallsBackToAnAbstractName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close()
+	t.Cleanup(func() { first.Close() })
 	if want := fmt.Sprintf("@ebb-%d", pid); first.Path() != want {
 		t.Errorf("path %s, want %s", first.Path(), want)
 	}
@@ -28,7 +28,7 @@ func TestListenFallsBackToAnAbstractName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer second.Close()
+	t.Cleanup(func() { second.Close() })
 	if !strings.HasPrefix(second.Path(), first.Path()+"-") {
 		t.Errorf("second path %s", second.Path())
 	}

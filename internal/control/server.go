@@ -122,6 +122,9 @@ func (s *Server) answer(p Process, line []byte) answer {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return answer{Error: fmt.Sprintf("request is not one JSON object: %v", err)}
 	}
+	if r.KillIn != nil && r.Do != "quiet" && r.Do != "stop" {
+		return answer{Error: "kill_in goes with quiet or stop"}
+	}
 	e := lifecycle.Event{Why: r.Why}
 	switch r.Do {
 	case "status":
@@ -135,9 +138,6 @@ func (s *Server) answer(p Process, line []byte) answer {
 		e.Kind = lifecycle.Stop
 	default:
 		return answer{Error: fmt.Sprintf("%q is no request: ask for status, quiet, resume, stop or dump", r.Do)}
-	}
-	if r.KillIn != nil && e.Kind != lifecycle.Quiet && e.Kind != lifecycle.Stop {
-		return answer{Error: "kill_in goes with quiet or stop"}
 	}
 	if e.Kind != lifecycle.Tick {
 		if r.KillIn != nil {
