@@ -26,11 +26,13 @@ func delivery(in Input, k kind) string {
 		return ""
 	}
 	chain := ancestors(in.Root, in.PID)
-	if len(chain) < 2 {
-		return "" // we are the first process, or nothing can be read
+	if len(chain) < 2 || chain[0].terminal {
+		return "" // the first process, one that a person has started, or nothing can be read
 	}
 	first, above := chain[len(chain)-1], chain[1]
 	switch {
+	case first.pid != 1 && !paused(in.Root):
+		return "" // started in a container that ran already: a hook, a shell for a person
 	case slices.Contains(managers, first.name), slices.Contains(patient, first.name):
 		return ""
 	case isShell(first) && !first.catchesTERM && first.pid == 1:
@@ -47,6 +49,13 @@ func delivery(in Input, k kind) string {
 			first.pid, first.name, above.name, above.pid)
 	}
 	return ""
+}
+
+// paused reports whether the containers of a Kubernetes pod share their processes:
+// then PID 1 is nobody's, and each container has a first process of its own.
+func paused(root fs.FS) bool {
+	one, err := readProcess(root, 1)
+	return err == nil && one.name == "pause"
 }
 
 // inContainer believes what runtimes leave behind, and the platforms that are

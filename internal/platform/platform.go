@@ -3,6 +3,7 @@
 package platform
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -161,6 +162,7 @@ type process struct {
 	name        string // its file's name, without the folder
 	argv        []string
 	catchesTERM bool
+	terminal    bool // it has one
 }
 
 // readProcess reads what /proc has of pid.
@@ -192,6 +194,11 @@ func readProcess(root fs.FS, pid int) (process, error) {
 	}
 	if cmdline, err := fs.ReadFile(root, dir+"cmdline"); err == nil {
 		p.argv = strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+	}
+	if stat, err := fs.ReadFile(root, dir+"stat"); err == nil {
+		// After the name, which may hold anything: state, parent, group, session, tty.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		p.terminal = len(fields) > 4 && fields[4] != "0"
 	}
 	p.name = cmp.Or(p.name, "?")
 	return p, nil

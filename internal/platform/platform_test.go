@@ -97,18 +97,23 @@ func TestParseGrace(t *testing.T) {
 }
 
 // tree is the /proc of processes written as "pid parent name [command line…]"; a
-// star after the name says that it catches TERM.
+// star after the name says that it catches TERM, an at sign that it has a terminal.
 func tree(extra string, processes ...string) fstest.MapFS {
 	files := fstest.MapFS{}
 	for _, p := range processes {
 		f := strings.Fields(p)
 		name, catches := strings.CutSuffix(f[2], "*")
-		mask := "0000000000010000"
+		name, terminal := strings.CutSuffix(name, "@")
+		mask, tty := "0000000000010000", 0
+		if terminal {
+			tty = 34816
+		}
 		if catches {
 			mask = "0000000000014000"
 		}
 		dir := "proc/" + f[0] + "/"
 		files[dir+"status"] = &fstest.MapFile{Data: fmt.Appendf(nil, "Name:\t%s\nState:\tS (sleeping)\nPPid:\t%s\nSigCgt:\t%s\n", name, f[1], mask)}
+		files[dir+"stat"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%s (%s) ) S %s 1 1 %d -1 4194304\n", f[0], name, f[1], tty)}
 		files[dir+"cmdline"] = &fstest.MapFile{Data: []byte(strings.Join(f[3:], "\x00") + "\x00")}
 	}
 	if extra != "" {
@@ -146,6 +151,9 @@ func TestDelivery(t *testing.T) {
 		{"a machine in a container", env(), 8, tree(docker, "1 0 systemd", "7 1 sh", "8 7 worker"), ""},
 		{"shared process namespace", kubernetes, 30, tree("", "1 0 pause", "30 0 worker"), ""},
 		{"shared process namespace, shell", kubernetes, 31, tree("", "1 0 pause", "30 0 sh", "31 30 worker"), "first process is sh, which dies of TERM"},
+		{"in a container that ran already", kubernetes, 31, tree("", "1 0 worker", "30 0 sh", "31 30 hook"), ""},
+		{"the same where PID 1 is hidden", kubernetes, 31, tree("", "30 0 sh", "31 30 hook"), ""},
+		{"by a person", env(), 8, tree(docker, "1 0 bash@", "7 1 go@", "8 7 worker@"), ""},
 		{"a parent that cannot be read", env(), 8, tree(docker, "8 7 worker"), ""},
 		{"parents in a ring", env(), 8, tree(docker, "8 7 worker", "7 8 sh"), ""},
 		{"no /proc", env(), 8, tree(docker), ""},

@@ -1,0 +1,23 @@
+package main
+
+import (
+	_ "embed"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+//go:embed sidekiq.rb
+var sidekiqJob []byte
+
+// Sidekiq's jobs are enqueued by ebb, in Sidekiq's own format, and run by Ruby.
+var sidekiqRedis = system{name: "sidekiq", redis: true, open: openEbbRedis, command: sidekiqCommand}
+
+func sidekiqCommand(addr string, concurrency, jobs int) (string, []string, []string) {
+	script := filepath.Join(os.TempDir(), "ebb-bench-sidekiq.rb")
+	if err := os.WriteFile(script, sidekiqJob, 0o600); err != nil {
+		panic(err) // a temporary folder that cannot be written: nothing else would work either
+	}
+	return "sidekiq", []string{"-r", script, "-c", strconv.Itoa(concurrency), "-q", "default"},
+		[]string{"REDIS_URL=redis://" + addr + "/0", "JOBS=" + strconv.Itoa(jobs)}
+}

@@ -1,0 +1,211 @@
+// Package beat keeps the lease of a process alive, and knows how far it can be
+// relied on.
+package beat
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/ebbjobs/ebb/store"
+)
+
+// Heart renews the lease of one process at regular intervals. Its fields are set
+// before Run and not changed.
+type Heart struct {
+	Keeper store.Keeper
+	Every  time.Duration // between two beats
+	TTL    time.Duration // of the lease
+	// Presence is asked anew for each beat, before it is sent.
+	Presence func() store.Presence
+	// Answered gets what the store answered, in order.
+	Answered func(store.Orders)
+	// CutOff is called when no beat has been answered for so long that the lease
+	// will have lapsed shortly; once for each time that this happens.
+	CutOff func()
+	Outage *Outage
+
+	mu       sync.Mutex
+	made     uint64        // beats made up so far
+	answered uint64        // the last of them that was answered
+	sent     time.Time     // when that one was sent
+	steady   time.Time     // when the first one since the last gap was sent
+	epoch    uint64        // gaps so far
+	waiting  chan struct{} // closed and replaced at each answer
+	nudged   chan struct{}
+	cutOff   *time.Timer
+}
+
+// Register sends the first beat, and repeats it until it is answered, ctx ends or
+// the store gives an answer that will not change. It is called once, before Run.
+func (h *Heart) Register(ctx context.Context) error {
+	h.waiting = make(chan struct{})
+	h.nudged = make(chan struct{}, 1)
+	h.cutOff = time.AfterFunc(h.TTL, h.CutOff)
+	h.cutOff.Stop()
+	for {
+		err := h.beat(ctx)
+		if err == nil || ctx.Err() != nil || final(err) {
+			return err
+		}
+		if !sleep(ctx, h.Every, nil) {
+			return err
+		}
+	}
+}
+
+// Run beats until ctx ends. It returns early, with the reason, if the store says
+// that there is no going on: this process has left, or the store is closed.
+func (h *Heart) Run(ctx context.Context) error {
+	defer h.cutOff.Stop()
+	for {
+		h.mu.Lock()
+		next := time.Until(h.sent.Add(h.Every))
+		h.mu.Unlock()
+		// A late or failed beat is not followed by another one at once.
+		if !sleep(ctx, max(next, h.Every/4), h.nudged) {
+			return nil
+		}
+		if err := h.beat(ctx); err != nil && final(err) {
+			return err
+		}
+	}
+}
+
+// beat sends one beat and waits for its answer.
+func (h *Heart) beat(ctx context.Context) error {
+	h.mu.Lock()
+	h.made++
+	number, sent := h.made, time.Now()
+	h.mu.Unlock()
+	p := h.Presence()
+	call, cancel := context.WithTimeout(ctx, max(h.TTL/3, h.Every))
+	defer cancel()
+	orders, err := h.Keeper.Beat(call, p, h.TTL)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.Outage.Note("beat", err)
+		}
+		return err
+	}
+	h.Outage.Note("beat", nil)
+
+	h.mu.Lock()
+	if h.sent.IsZero() || sent.Sub(h.sent) > h.gap() || orders.Renewed || orders.Reconnected {
+		h.epoch++
+		h.steady = sent
+	}
+	h.sent, h.answered = sent, number
+	h.cutOff.Reset(time.Until(sent.Add(h.TTL - h.TTL/6)))
+	h.mu.Unlock()
+
+	// What the answer means is known to all before anyone goes on because of it.
+	h.Answered(orders)
+
+	h.mu.Lock()
+	close(h.waiting)
+	h.waiting = make(chan struct{})
+	h.mu.Unlock()
+	return nil
+}
+
+// gap is the time between two answered beats from which on this process has been
+// away: frozen, cut off, or without its store. It leaves a beat room to be late,
+// and is far shorter than a lease.
+func (h *Heart) gap() time.Duration { return max(2*h.Every, h.TTL/8) }
+
+// Regular waits until the last answered beat is recent, and returns the epoch that
+// Unbroken takes. It returns ctx's cause if that ends first.
+func (h *Heart) Regular(ctx context.Context) (epoch uint64, err error) {
+	for {
+		h.mu.Lock()
+		epoch, recent, waiting := h.epoch, h.recent(), h.waiting
+		h.mu.Unlock()
+		if recent {
+			return epoch, nil
+		}
+		h.Nudge()
+		if err := wait(ctx, waiting); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Unbroken reports whether there has been no gap since Regular returned epoch.
+func (h *Heart) Unbroken(epoch uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.epoch == epoch && h.recent()
+}
+
+// Confirm returns once a beat that was made up after the call has been answered,
+// and recently: what this process is told to hold by then, it holds. It hurries
+// the next beat, and returns ctx's cause if that ends first.
+func (h *Heart) Confirm(ctx context.Context) error {
+	h.mu.Lock()
+	asked := h.made
+	h.mu.Unlock()
+	for {
+		h.mu.Lock()
+		confirmed, waiting := h.answered > asked && h.recent(), h.waiting
+		h.mu.Unlock()
+		if confirmed {
+			return nil
+		}
+		h.Nudge()
+		if err := wait(ctx, waiting); err != nil {
+			return err
+		}
+	}
+}
+
+func wait(ctx context.Context, answer <-chan struct{}) error {
+	select {
+	case <-answer:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (h *Heart) recent() bool { return !h.sent.IsZero() && time.Since(h.sent) <= h.gap() }
+
+// Steady reports whether beats have been answered without a gap for a full lease.
+// Until then others may not have had time to report after the store was away, and
+// a lapsed lease is no proof of an end.
+func (h *Heart) Steady() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.recent() && time.Since(h.steady) >= h.TTL
+}
+
+// Nudge makes the next beat come sooner, so that others see what has changed.
+func (h *Heart) Nudge() {
+	select {
+	case h.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// final reports whether repeating a call cannot help.
+func final(err error) bool {
+	for _, end := range []error{store.ErrLeft, store.ErrClosed, store.ErrReadOnly, store.ErrCorrupt, store.ErrTooNew, store.ErrReplaced} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// sleep waits for d, or until nudged; it reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration, nudged <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-nudged:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

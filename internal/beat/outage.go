@@ -1,0 +1,46 @@
+package beat
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ebbjobs/ebb/store"
+)
+
+// Outage says once that the store does not answer, and once that it does again,
+// however many parts of a process find out.
+type Outage struct {
+	Log *slog.Logger
+
+	mu      sync.Mutex
+	failing map[string]bool // by part
+	since   time.Time
+}
+
+// Note tells how a call of one part of the process went.
+func (o *Outage) Note(part string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err == nil && len(o.failing) == 0:
+	case err == nil:
+		if delete(o.failing, part); len(o.failing) == 0 {
+			o.Log.Info("store is back", "took", time.Since(o.since).Round(time.Millisecond))
+		}
+	case errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled):
+		// An end, not an outage.
+	default:
+		if len(o.failing) == 0 {
+			o.failing, o.since = map[string]bool{}, time.Now()
+			attrs := []any{"part", part, "cause", err}
+			if hint := store.Hint(err); hint != "" {
+				attrs = append(attrs, "hint", hint)
+			}
+			o.Log.Warn("store does not answer; going on with what is here", attrs...)
+		}
+		o.failing[part] = true
+	}
+}

@@ -1,0 +1,138 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/ebbjobs/ebb/internal/crashpoint"
+	"github.com/ebbjobs/ebb/internal/verdict"
+	"github.com/ebbjobs/ebb/wire"
+)
+
+// Handler runs jobs of one kind.
+type Handler struct {
+	Run func(ctx context.Context, job *wire.Job) error
+	Policy
+}
+
+// Why a job was not run. Each has a verdict of its own.
+var (
+	errUnreadable = errors.New("payload cannot be read")
+	errExpired    = errors.New("expired before it began")
+	errForeign    = errors.New("left to others")
+	errLost       = errors.New("rescued before it began")
+	errGoexit     = errors.New("handler ended its goroutine")
+)
+
+// UnknownKindError says that a process has no handler for a kind.
+type UnknownKindError struct{ Kind string }
+
+func (e *UnknownKindError) Error() string {
+	return fmt.Sprintf("no handler for the kind %s in this process", e.Kind)
+}
+
+// PanicError is a panic of a handler.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Unwrap returns what the handler panicked with, if that was an error.
+func (e *PanicError) Unwrap() error { err, _ := e.Value.(error); return err }
+
+// run calls the job's handler, if it has one and is to be run. The handler is
+// returned if there is one, and the error is nil only if it returned nil.
+func (a *Attempt) run(slot string) (*Handler, error) {
+	r, job := a.runner, a.job
+	h := r.opt.Handlers[job.Kind]
+	switch {
+	case a.unread != nil:
+		return nil, fmt.Errorf("%w: %w", errUnreadable, a.unread)
+	case begun(job) == 0 && !job.History.Expires.IsZero() && time.Now().After(job.History.Expires):
+		return h, errExpired
+	case r.shared && (h == nil || job.BID != ""):
+		return h, errForeign
+	case h == nil:
+		return nil, &UnknownKindError{job.Kind}
+	}
+	ctx, end, ok := a.begin(slot, h)
+	if !ok {
+		return h, errLost
+	}
+	defer end()
+	crashpoint.At(crashpoint.InHandler)
+	err := call(ctx, h.Run, job)
+	if err != nil && errors.Is(context.Cause(ctx), verdict.ErrTimeout) {
+		err = fmt.Errorf("%w: %w", verdict.ErrTimeout, err)
+	}
+	return h, err
+}
+
+// begun counts the runs that a job has had.
+func begun(job *wire.Job) int {
+	return job.Count + 1 + job.History.Interruptions + job.History.Snoozes
+}
+
+// begin makes the handler's context. It reports false if another process has the
+// job already.
+func (a *Attempt) begin(slot string, h *Handler) (context.Context, context.CancelFunc, bool) {
+	ctx, cancel := context.WithCancelCause(context.WithValue(a.runner.jobs, attemptKey{}, a))
+	end := func() { cancel(nil) }
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lost {
+		end()
+		return nil, nil, false
+	}
+	a.slot, a.since, a.cancel, a.ctx = slot, time.Now(), cancel, ctx
+	if a.history.Interruptions > 0 {
+		a.note("resumed", "", "")
+	}
+	limit := a.job.History.Timeout
+	if limit == 0 {
+		limit = h.Timeout
+	}
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() { cancel(verdict.ErrTimeout) })
+		end = func() { timer.Stop(); cancel(nil) }
+	}
+	if a.runner.log.Enabled(ctx, slog.LevelDebug) {
+		a.runner.log.Debug("job begun", a.attrs()...)
+	}
+	return ctx, end, true
+}
+
+// call calls a handler, and makes an error of its panic.
+func call(ctx context.Context, run func(context.Context, *wire.Job) error, job *wire.Job) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return run(ctx, job)
+}
+
+// backtrace returns the lines of the stack below the panic, as "file:line in func".
+func (e *PanicError) backtrace() []string {
+	lines := strings.Split(strings.TrimSpace(string(e.Stack)), "\n")
+	var frames []string
+	for i := 1; i+1 < len(lines); i += 2 { // after the goroutine's line: a function, then where
+		where, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
+		name := lines[i]
+		if paren := strings.LastIndexByte(name, '('); paren > 0 {
+			name = name[:paren]
+		}
+		frames = append(frames, where+" in "+name)
+		if strings.HasPrefix(name, "panic") {
+			frames = frames[:0] // what lies above is how the panic was caught
+		}
+	}
+	return frames
+}

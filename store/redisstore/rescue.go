@@ -1,0 +1,383 @@
+package redisstore
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/ebbjobs/ebb/internal/crashpoint"
+	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/wire"
+)
+
+// lease is what one slot knows of a process; in a cluster there are several.
+type lease struct {
+	queue string // of the slot
+	end   int64  // ms since 1970 on the server's clock
+}
+
+// Orphans lists processes that are gone.
+func (s *Store) Orphans(ctx context.Context, max int, dead ...store.Identity) ([]store.Lost, error) {
+	lost, err := s.orphans(ctx, max, dead)
+	return lost, wrap("orphans", err)
+}
+
+func (s *Store) orphans(ctx context.Context, most int, dead []store.Identity) ([]store.Lost, error) {
+	queues, err := s.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leases, now, err := s.leases(ctx, queues, true, dead)
+	if err != nil {
+		return nil, err
+	}
+	var gone []store.Identity
+	for id, ls := range leases {
+		lapsed := !slices.ContainsFunc(ls, func(l lease) bool { return l.end > now })
+		if lapsed || slices.Contains(dead, id) {
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(gone)
+	var lost []store.Lost
+	for _, id := range gone[:min(len(gone), max(most, 0))] {
+		l, err := s.lost(ctx, id, queues, leases[id])
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(dead, id) {
+			l.Cause = store.Witnessed
+		}
+		lost = append(lost, l)
+	}
+	return lost, nil
+}
+
+// leases reads the leases of every process, or of those that have lapsed and some
+// that are named, and the server's time in ms.
+func (s *Store) leases(ctx context.Context, queues []string, lapsed bool, named []store.Identity) (map[store.Identity][]lease, int64, error) {
+	slots := queues
+	if !s.cluster {
+		slots = []string{""}
+	}
+	reply, err := s.one(ctx, &request{args: []string{"TIME"}})
+	if err != nil {
+		return nil, 0, err
+	}
+	t, err := reply.AsIntSlice()
+	if err != nil {
+		return nil, 0, err
+	}
+	s.learn(t[0]*1e6 + t[1])
+	now := t[0]*1000 + t[1]/1000
+	until := "+inf"
+	if lapsed {
+		until = strconv.FormatInt(now, 10)
+	}
+	requests := make([]*request, 0, len(slots)*(1+len(named)))
+	for _, q := range slots {
+		requests = append(requests, command("ZRANGEBYSCORE", s.holders(q), "-inf", until, "WITHSCORES"))
+		for _, id := range named {
+			requests = append(requests, command("ZSCORE", s.holders(q), string(id)))
+		}
+	}
+	replies, err := s.do(ctx, requests...)
+	if err != nil {
+		return nil, 0, err
+	}
+	leases := map[store.Identity][]lease{}
+	add := func(id store.Identity, l lease) {
+		if !slices.Contains(leases[id], l) {
+			leases[id] = append(leases[id], l)
+		}
+	}
+	for _, q := range slots {
+		scores, err := replies[0].AsZScores()
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, z := range scores {
+			add(store.Identity(z.Member), lease{q, int64(z.Score)})
+		}
+		for i, id := range named {
+			if end, err := replies[1+i].AsFloat64(); err == nil {
+				add(id, lease{q, int64(end)})
+			}
+		}
+		replies = replies[1+len(named):]
+	}
+	return leases, now, nil
+}
+
+// lost reads what a process held, after its lease: Rescue compares the lease, and so
+// knows that nothing was fetched since.
+func (s *Store) lost(ctx context.Context, id store.Identity, queues []string, leases []lease) (store.Lost, error) {
+	l := store.Lost{ID: id, Cause: store.Lapsed, Last: store.Presence{ID: id}, Seen: seen(leases)}
+	replies, err := s.do(ctx, command("HGET", s.fleet("ebb:presence"), string(id)), command("HGET", s.last(leases[0].queue, id), "left"))
+	if err != nil {
+		return l, err
+	}
+	if p, ok := readPresence(text(replies[0])); ok {
+		l.Last = p.Presence
+	}
+	if !replies[1].IsNil() {
+		l.Cause = store.Left
+	}
+	l.Jobs, err = s.allHeldBy(ctx, id, queues)
+	if len(l.Jobs) > store.MaxBatch {
+		l.Jobs, l.More = l.Jobs[:store.MaxBatch], true
+	}
+	return l, err
+}
+
+// allHeldBy returns what id holds of queues, in the order in which it was taken.
+func (s *Store) allHeldBy(ctx context.Context, id store.Identity, queues []string) (jobs []store.Held, err error) {
+	requests := make([]*request, len(queues))
+	for i, q := range queues {
+		requests[i] = command("HGETALL", s.held(q, id))
+	}
+	replies, err := s.do(ctx, requests...)
+	if err != nil {
+		return nil, err
+	}
+	for i, q := range queues {
+		held, err := replies[i].AsStrMap()
+		if err != nil {
+			return nil, err
+		}
+		for field, payload := range held {
+			jobs = append(jobs, store.Held{Token: token(field, id, q), Queue: q, Payload: []byte(payload)})
+		}
+	}
+	slices.SortFunc(jobs, func(a, b store.Held) int { return cmp.Compare(a.Token, b.Token) })
+	return jobs, nil
+}
+
+func readPresence(text []byte) (presence, bool) {
+	var p presence
+	return p, json.Unmarshal(text, &p) == nil
+}
+
+// seen writes leases as the opaque text that Rescue is given back.
+func seen(leases []lease) string {
+	var b strings.Builder
+	for _, l := range leases {
+		b.WriteString(strconv.FormatInt(l.end, 10) + " " + strconv.Quote(l.queue) + "\n")
+	}
+	return b.String()
+}
+
+func readSeen(text string) (leases []lease) {
+	for line := range strings.Lines(text) {
+		end, quoted, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		queue, err := strconv.Unquote(quoted)
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.ParseInt(end, 10, 64); err == nil {
+			leases = append(leases, lease{queue, n})
+		}
+	}
+	return leases
+}
+
+// Rescue moves each job where g says.
+func (s *Store) Rescue(ctx context.Context, g store.Salvage) (int, error) {
+	crashpoint.At(crashpoint.DuringRescue)
+	moved, err := s.rescue(ctx, g)
+	return moved, wrap("rescue", err)
+}
+
+func (s *Store) rescue(ctx context.Context, g store.Salvage) (moved int, err error) {
+	if err := tooMany(len(g.Jobs)); err != nil {
+		return 0, err
+	}
+	queues, err := s.known(ctx)
+	if err != nil {
+		return 0, err
+	}
+	report, err := reportText(g.Report)
+	if err != nil {
+		return 0, err
+	}
+	ends := map[string]int64{}
+	es := edges{layout: s.layout}
+	for _, l := range readSeen(g.Seen) {
+		ends[l.queue] = l.end
+	}
+	if s.cluster {
+		queues = slices.DeleteFunc(queues, func(q string) bool { _, held := ends[q]; return !held })
+	}
+	for _, q := range queues {
+		es.of(q).number(q)
+	}
+	for _, r := range g.Jobs {
+		if field, queue, ok := split(r.Token, g.ID); ok && slices.Contains(queues, queue) {
+			s.salvage(es.of(queue), queue, field, r)
+		}
+	}
+	requests := make([]*request, len(es.all))
+	for i, e := range es.all {
+		end := ends[""]
+		if s.cluster {
+			end = ends[e.queues[0]]
+		}
+		requests[i] = e.request(s, rescueScript, g.ID, store.Call{}, s.departure(g.ID),
+			[]string{string(g.ID), strconv.FormatInt(end, 10), flag(g.Cause == store.Witnessed), report})
+	}
+	if len(requests) == 0 {
+		return 0, nil
+	}
+	replies, err := s.do(ctx, requests...)
+	forgotten := false
+	for i := range replies {
+		if answer, err := replies[i].AsIntSlice(); err == nil && len(answer) == 2 {
+			moved += int(answer[0])
+			forgotten = forgotten || answer[1] == 1
+		}
+	}
+	if err == nil && s.cluster && (moved > 0 || forgotten) {
+		_, err = s.one(ctx, s.farewell(g.ID, forgotten, report))
+	}
+	if err == nil && (moved > 0 || forgotten) {
+		err = s.unbox(ctx, queues)
+	}
+	return moved, err
+}
+
+// salvage adds one job to a rescue.
+func (s *Store) salvage(e *edge, queue, field string, r store.Rescued) {
+	payload := r.Payload
+	if payload == nil {
+		payload = r.Was
+	}
+	if r.To == store.Ready {
+		payload = wire.Stamp(payload, "", s.now())
+	}
+	e.args = append(e.args, e.number(queue), field, rueidis.BinaryString(r.Was), rueidis.BinaryString(payload),
+		strconv.Itoa(int(r.To)), strconv.FormatInt(r.Delay.Microseconds(), 10), s.stray(payload, queue))
+}
+
+func reportText(r *store.StopReport) (string, error) {
+	if r == nil {
+		return "", nil
+	}
+	text, err := json.Marshal(r)
+	return string(text), err
+}
+
+// farewell is what the fleet forgets of a process, and the report that it keeps.
+func (s *Store) farewell(id store.Identity, gone bool, report string) *request {
+	return &request{script: farewellScript, keys: s.departure(id), args: []string{string(id), flag(gone), report}}
+}
+
+// Suspect shortens a lease to d, if it is longer.
+func (s *Store) Suspect(ctx context.Context, id store.Identity, d time.Duration) error {
+	return wrap("suspect", s.suspect(ctx, id, d))
+}
+
+func (s *Store) suspect(ctx context.Context, id store.Identity, d time.Duration) error {
+	slots := []string{""}
+	if s.cluster {
+		var err error
+		if slots, err = s.known(ctx); err != nil || len(slots) == 0 {
+			return err
+		}
+	}
+	requests := make([]*request, len(slots))
+	for i, q := range slots {
+		requests[i] = &request{script: suspectScript, keys: []string{s.holders(q)}, args: []string{string(id), strconv.FormatInt(d.Milliseconds(), 10)}}
+	}
+	_, err := s.do(ctx, requests...)
+	return err
+}
+
+// Leave takes a process out for good.
+func (s *Store) Leave(ctx context.Context, call store.Call, f store.Farewell) error {
+	crashpoint.At(crashpoint.DuringRequeue)
+	return wrap("leave", s.leave(ctx, call, f))
+}
+
+func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) error {
+	if err := tooMany(max(len(f.Back), len(f.Deaf))); err != nil {
+		return err
+	}
+	queues, err := s.known(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for q := range s.boot(f.ID).queues {
+		queues = append(queues, q)
+	}
+	s.mu.Unlock()
+	report, err := reportText(&f.Report)
+	if err != nil {
+		return err
+	}
+	es := edges{layout: s.layout}
+	slices.Sort(queues)
+	for _, q := range slices.Compact(queues) {
+		es.of(q).number(q)
+	}
+	if len(queues) == 0 {
+		es.of("") // it has never had a queue, and still leaves
+	}
+	missing, deaf := s.hand(&es, f)
+	requests := make([]*request, len(es.all), len(es.all)+2)
+	for i, e := range es.all {
+		head := append([]string{string(f.ID), report, strconv.Itoa(len(deaf[e]) / 2)}, deaf[e]...)
+		requests[i] = e.request(s, leaveScript, f.ID, call, s.departure(f.ID), head)
+	}
+	requests = append(requests, s.claim(f.ID, 0))
+	if s.cluster {
+		requests = append(requests, s.farewell(f.ID, len(f.Deaf) == 0, report))
+	}
+	replies, err := s.do(ctx, requests...)
+	if err != nil {
+		return err
+	}
+	for i, e := range es.all {
+		lost, err := e.missing(replies[i])
+		if err != nil {
+			return err
+		}
+		missing = append(missing, lost...)
+	}
+	if err := s.deliver(ctx, es.all); err != nil {
+		return err
+	}
+	if err := s.unbox(ctx, slices.Compact(queues)); err != nil {
+		return err
+	}
+	return store.NotHeld(missing)
+}
+
+// hand adds what is given back, and returns what cannot be, and the deaf jobs of
+// each edge as its script takes them.
+func (s *Store) hand(es *edges, f store.Farewell) (missing []store.Token, deaf map[*edge][]string) {
+	deaf = map[*edge][]string{}
+	for _, t := range f.Deaf {
+		if field, queue, ok := split(t, f.ID); ok {
+			e := es.of(queue)
+			deaf[e] = append(deaf[e], e.number(queue), field)
+		}
+	}
+	for _, l := range f.Back {
+		field, queue, ok := split(l.Token, f.ID)
+		if !ok {
+			missing = append(missing, l.Token)
+			continue
+		}
+		e := es.of(queue)
+		e.tokens = append(e.tokens, l.Token)
+		e.args = append(e.args, e.number(queue), field, rueidis.BinaryString(l.Payload), e.target(queue, l.Queue))
+	}
+	return missing, deaf
+}

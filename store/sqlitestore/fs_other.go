@@ -1,0 +1,9 @@
+//go:build !(darwin || freebsd || linux)
+
+package sqlitestore
+
+import "errors"
+
+func fsType(string) (string, error) { return "a file system that cannot be told here", nil }
+
+func freeSpace(string) (int64, error) { return 0, errors.ErrUnsupported }

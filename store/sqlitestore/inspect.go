@@ -1,0 +1,261 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/ebbjobs/ebb/store"
+)
+
+// page is how many rows are read at once. Nothing is held open between two
+// pages: a reader that stays keeps the WAL from being reused.
+const page = 100
+
+const (
+	listQueues = `SELECT name, waiting, held, paused, (SELECT at FROM ebb_job WHERE state = 0 AND queue = q.id ORDER BY ord LIMIT 1)
+		FROM ebb_queue q ORDER BY name`
+	listBooks = `SELECT name, accepted, done, discarded, expired, deleted, trimmed, moved, fetched, retried, buried, requeued, rescued,
+		waiting, held, scheduled, retrying, dead, processed, failed FROM ebb_queue ORDER BY name`
+	countHeld = "SELECT holder, count(*) FROM ebb_job WHERE state = 3 GROUP BY holder"
+	listStops = "SELECT boot, max(id) FROM ebb_stop GROUP BY boot HAVING max(id) < ? ORDER BY max(id) DESC LIMIT ?"
+	readStop  = "SELECT report FROM ebb_stop WHERE boot = ? ORDER BY id"
+)
+
+// readError explains what went wrong on a connection that reads.
+func (s *Store) readError(err error) error {
+	if err != nil && s.isClosed() {
+		return store.ErrClosed
+	}
+	return explain(err)
+}
+
+// each runs a query and calls scan for every row.
+func (s *Store) each(ctx context.Context, query string, scan func(*sql.Rows) error, args ...any) error {
+	rows, err := s.reads.QueryContext(ctx, query, args...)
+	if err != nil {
+		return s.readError(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return s.readError(rows.Err())
+}
+
+// Queues implements [store.Inspector].
+func (s *Store) Queues(ctx context.Context) ([]store.Queue, error) {
+	var queues []store.Queue
+	err := s.each(ctx, listQueues, func(rows *sql.Rows) error {
+		var q store.Queue
+		var oldest *int64
+		if err := rows.Scan(&q.Name, &q.Waiting, &q.Held, &q.Paused, &oldest); err != nil {
+			return err
+		}
+		if oldest != nil {
+			q.Oldest = moment(*oldest)
+		}
+		queues = append(queues, q)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: queues: %w", err)
+	}
+	return queues, nil
+}
+
+// Processes implements [store.Inspector]. A process whose beats are overdue and
+// whose lock is held is frozen: stopped, or starved, and not to be rescued.
+func (s *Store) Processes(ctx context.Context) ([]store.Process, error) {
+	all, err := s.registered(ctx)
+	holds := map[int64]int64{}
+	if err == nil {
+		err = s.each(ctx, countHeld, func(rows *sql.Rows) error {
+			var boot, n int64
+			if err := rows.Scan(&boot, &n); err != nil {
+				return err
+			}
+			holds[boot] = n
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: processes: %w", err)
+	}
+	var processes []store.Process
+	for i := range all {
+		r := &all[i]
+		p := store.Process{Presence: r.presence, Lang: "go", Beat: moment(r.beat), Holds: holds[r.boot]}
+		p.Lapsed = s.causeOf(r, nil) != ""
+		p.Frozen = !p.Lapsed && !r.left && s.now() > r.beat+r.ttl
+		processes = append(processes, p)
+	}
+	return processes, nil
+}
+
+// walks are how each place is read in its order: from what comes after a row, by
+// the two columns of its index.
+var walks = [...]string{
+	store.Ready:     "state = 0 AND j.queue = (SELECT id FROM ebb_queue WHERE name = ?) AND (ord, j.id) > (?, ?) ORDER BY ord, j.id",
+	store.Scheduled: "state = 1 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
+	store.Retrying:  "state = 2 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
+	store.Keeping:   "state = 3 AND (holder, j.id) > (?, ?) ORDER BY holder, j.id",
+	store.Dead:      "state = 4 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
+}
+
+// walkOf builds the query that reads one page of q after a row.
+func walkOf(q store.Query) (query string, args func(at, id int64) []any) {
+	var where strings.Builder
+	var filters []any
+	filter := func(condition string, value any) {
+		where.WriteString(condition + " AND ")
+		filters = append(filters, value)
+	}
+	if q.JID != "" {
+		filter("j.jid = ?", q.JID)
+	}
+	if q.Queue != "" && q.Place != store.Ready {
+		filter("q.name = ?", q.Queue)
+	}
+	if q.Key != "" && q.Place == store.Keeping {
+		filter("j.holder = (SELECT id FROM ebb_boot WHERE name = ?)", string(q.Key))
+	}
+	if q.Place == store.Ready {
+		filters = append(filters, q.Queue)
+	}
+	query = `SELECT j.id, j.ord, j.at, j.holder, j.seq, q.name, coalesce(b.name, ''), j.payload FROM ebb_job j
+		JOIN ebb_queue q ON q.id = j.queue LEFT JOIN ebb_boot b ON b.id = j.holder WHERE ` + where.String() + walks[q.Place] + " LIMIT ?"
+	return query, func(at, id int64) []any { return append(append([]any{}, filters...), at, id, page) }
+}
+
+// Jobs implements [store.Inspector].
+func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		fail := func(err error) { yield(store.Entry{}, fmt.Errorf("sqlitestore: jobs: %w", err)) }
+		if q.Place < store.Ready || q.Place > store.Dead {
+			fail(fmt.Errorf("there is no %v", q.Place))
+			return
+		}
+		if q.Place == store.Ready && q.Queue == "" {
+			fail(errors.New("name the queue to walk"))
+			return
+		}
+		query, args := walkOf(q)
+		seen := 0
+		for at, id := int64(-1<<63), int64(0); ; {
+			var entries []store.Entry
+			err := s.each(ctx, query, func(rows *sql.Rows) (err error) {
+				var e store.Entry
+				e, at, id, err = scanEntry(rows, q.Place)
+				entries = append(entries, e)
+				return err
+			}, args(at, id)...)
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, e := range entries {
+				if !yield(e, nil) {
+					return
+				}
+				if seen++; seen == q.Limit {
+					return
+				}
+			}
+			if len(entries) < page {
+				return
+			}
+		}
+	}
+}
+
+// scanEntry reads a row of a walk, and where in the walk it stands.
+func scanEntry(rows *sql.Rows, place store.Place) (e store.Entry, first, id int64, err error) {
+	var ord, at, holder, seq int64
+	if err := rows.Scan(&id, &ord, &at, &holder, &seq, &e.Queue, &e.Holder, &e.Payload); err != nil {
+		return e, 0, 0, err
+	}
+	e.Place, e.Payload = place, bytesOf(e.Payload)
+	k := entryKey{place: place, id: id}
+	switch place {
+	case store.Ready:
+		first, k.stamp = ord, ord
+	case store.Keeping:
+		first, k.stamp = holder, seq
+	default:
+		e.At = moment(at)
+		first, k.stamp = at, at
+	}
+	e.Key = k.key()
+	return e, first, id, nil
+}
+
+// Stats implements [store.Inspector].
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	var st store.Stats
+	err := s.each(ctx, listBooks, func(rows *sql.Rows) error {
+		var b store.Books
+		var ran, didFail int64
+		err := rows.Scan(&b.Queue, &b.Accepted, &b.Done, &b.Discarded, &b.Expired, &b.Deleted, &b.Trimmed, &b.Moved,
+			&b.Fetched, &b.Retried, &b.Buried, &b.Requeued, &b.Rescued,
+			&b.Waiting, &b.Held, &b.Scheduled, &b.Retrying, &b.Dead, &ran, &didFail)
+		st.Books = append(st.Books, b)
+		st.Processed, st.Failed = st.Processed+ran, st.Failed+didFail
+		st.Ready, st.Held = st.Ready+b.Waiting, st.Held+b.Held
+		st.Scheduled, st.Retrying, st.Dead = st.Scheduled+b.Scheduled, st.Retrying+b.Retrying, st.Dead+b.Dead
+		return err
+	})
+	if err != nil {
+		return store.Stats{}, fmt.Errorf("sqlitestore: stats: %w", err)
+	}
+	return st, nil
+}
+
+// Stops implements [store.Inspector].
+func (s *Store) Stops(ctx context.Context) iter.Seq2[store.StopReport, error] {
+	return func(yield func(store.StopReport, error) bool) {
+		for below, more := int64(1<<62), true; more; {
+			var ids []string
+			err := s.each(ctx, listStops, func(rows *sql.Rows) error {
+				var id string
+				err := rows.Scan(&id, &below)
+				ids = append(ids, id)
+				return err
+			}, below, page)
+			more = len(ids) == page
+			for i := 0; i < len(ids) && err == nil; i++ {
+				var r store.StopReport
+				if r, err = s.stopOf(ctx, ids[i]); err == nil && !yield(r, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(store.StopReport{}, fmt.Errorf("sqlitestore: stops: %w", err))
+				return
+			}
+		}
+	}
+}
+
+// stopOf merges what was told about the end of one process.
+func (s *Store) stopOf(ctx context.Context, id string) (store.StopReport, error) {
+	var parts []store.StopReport
+	err := s.each(ctx, readStop, func(rows *sql.Rows) error {
+		var text []byte
+		var part store.StopReport
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		if json.Unmarshal(text, &part) == nil {
+			parts = append(parts, part)
+		}
+		return nil
+	}, id)
+	return store.MergeStops(parts), err
+}
