@@ -95,7 +95,12 @@ func (p *Process) Start(ctx context.Context) error {
 	case <-r.Started():
 		return nil
 	case <-p.done:
-		return r.Err()
+	}
+	select {
+	case <-r.Started():
+		return nil
+	default:
+		return cmp.Or(r.Err(), context.Cause(ctx))
 	}
 }
 
@@ -107,9 +112,9 @@ func (p *Process) Quiet() { p.tell(lifecycle.Event{Kind: lifecycle.Quiet, Why: "
 func (p *Process) Resume() { p.tell(lifecycle.Event{Kind: lifecycle.Resume, Why: "Resume was called"}) }
 
 // Drain begins the stop, unless it has begun, and waits until everything is handed
-// over. A deadline of ctx is taken for the hour of the kill, if that is sooner than
-// what is known of it; so leave the program some time after it. If ctx ends first
-// the stop goes on, and the report is what there is so far.
+// over. A deadline of ctx is taken for the hour of the kill, in place of what the
+// config says of grace, unless a stop with an earlier hour is under way; everything
+// is over shortly before it. If ctx ends first the stop goes on without Drain.
 //
 // A job that does not return although its context has ended is deaf. It stays in
 // this process's keeping until it does return, and Drain does not wait for it: it is

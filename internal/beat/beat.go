@@ -5,6 +5,7 @@ package beat
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +47,8 @@ func (h *Heart) Register(ctx context.Context) error {
 	h.cutOff.Stop()
 	for {
 		err := h.beat(ctx)
-		if err == nil || ctx.Err() != nil || final(err) {
+		// Later on a store that is read-only may just have changed its primary.
+		if err == nil || ctx.Err() != nil || Final(err) || errors.Is(err, store.ErrReadOnly) {
 			return err
 		}
 		if !sleep(ctx, h.Every, nil) {
@@ -67,7 +69,7 @@ func (h *Heart) Run(ctx context.Context) error {
 		if !sleep(ctx, max(next, h.Every/4), h.nudged) {
 			return nil
 		}
-		if err := h.beat(ctx); err != nil && final(err) {
+		if err := h.beat(ctx); err != nil && Final(err) {
 			return err
 		}
 	}
@@ -141,21 +143,22 @@ func (h *Heart) Unbroken(epoch uint64) bool {
 
 // Confirm returns once a beat that was made up after the call has been answered,
 // and recently: what this process is told to hold by then, it holds. It hurries
-// the next beat, and returns ctx's cause if that ends first.
-func (h *Heart) Confirm(ctx context.Context) error {
+// the next beat. It returns the epoch that Unbroken takes, or ctx's cause if that
+// ends first.
+func (h *Heart) Confirm(ctx context.Context) (epoch uint64, err error) {
 	h.mu.Lock()
 	asked := h.made
 	h.mu.Unlock()
 	for {
 		h.mu.Lock()
-		confirmed, waiting := h.answered > asked && h.recent(), h.waiting
+		epoch, confirmed, waiting := h.epoch, h.answered > asked && h.recent(), h.waiting
 		h.mu.Unlock()
 		if confirmed {
-			return nil
+			return epoch, nil
 		}
 		h.Nudge()
 		if err := wait(ctx, waiting); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }
@@ -188,14 +191,10 @@ func (h *Heart) Nudge() {
 	}
 }
 
-// final reports whether repeating a call cannot help.
-func final(err error) bool {
-	for _, end := range []error{store.ErrLeft, store.ErrClosed, store.ErrReadOnly, store.ErrCorrupt, store.ErrTooNew, store.ErrReplaced} {
-		if errors.Is(err, end) {
-			return true
-		}
-	}
-	return false
+// Final reports whether repeating a call cannot help.
+func Final(err error) bool {
+	return slices.ContainsFunc([]error{store.ErrLeft, store.ErrClosed, store.ErrReplaced, store.ErrCorrupt, store.ErrTooNew},
+		func(end error) bool { return errors.Is(err, end) })
 }
 
 // sleep waits for d, or until nudged; it reports false if ctx ended first.

@@ -26,6 +26,8 @@ type Attempt struct {
 	job    *wire.Job // what of raw can be read
 	unread error     // why it cannot all be read
 
+	epoch uint64 // of the beats: a gap since then puts the keeping in doubt
+
 	// Set when the handler begins and not changed after.
 	slot  string
 	since time.Time

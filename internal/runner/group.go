@@ -64,8 +64,8 @@ func (g *group) fetch(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		jobs, ok := g.ask(ctx, n)
-		if !ok {
+		jobs, err := g.ask(ctx, n)
+		if err != nil {
 			return
 		}
 		if len(jobs) == 0 {
@@ -73,25 +73,33 @@ func (g *group) fetch(ctx context.Context) {
 		}
 		crashpoint.At(crashpoint.FetchReplied)
 		// Across a gap the lease may have ended and others may have rescued these. A
-		// beat sent from here on tells.
-		if !g.runner.heart.Unbroken(epoch) && g.runner.heart.Confirm(ctx) != nil || ctx.Err() != nil {
+		// beat that knows of them tells.
+		if !g.runner.heart.Unbroken(epoch) {
+			epoch, err = g.runner.heart.Confirm(ctx)
+		}
+		if err != nil || ctx.Err() != nil {
 			g.giveBack(jobs)
-			continue
+			return
 		}
-		g.mu.Lock()
-		g.free -= len(jobs)
-		g.mu.Unlock()
-		for _, a := range jobs {
-			g.work <- a
-		}
-		g.handed = time.Now()
+		g.handOut(jobs, epoch)
 	}
 }
 
-// ask sends one fetch, repeating it until it is answered. It reports false if ctx
-// ended without an answer; what the store may have moved then is given back when a
-// beat shows it.
-func (g *group) ask(ctx context.Context, n int) ([]*Attempt, bool) {
+func (g *group) handOut(jobs []*Attempt, epoch uint64) {
+	g.mu.Lock()
+	g.free -= len(jobs)
+	g.mu.Unlock()
+	for _, a := range jobs {
+		a.epoch = epoch
+		g.work <- a
+	}
+	g.handed = time.Now()
+}
+
+// ask sends one fetch, repeating it until it is answered. An error means that there
+// will be no more. What the store may have moved then is given back when a beat
+// shows it.
+func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 	r := g.runner
 	g.seq++
 	call := store.Call{By: r.opt.ID, Lane: g.lane, Seq: g.seq}
@@ -115,22 +123,25 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, bool) {
 				jobs[i] = newAttempt(g, h)
 			}
 			r.keeping.answered(g.lane, jobs)
-			return jobs, true
+			return jobs, nil
 		}
-		switch {
-		case errors.Is(err, store.ErrLeaseLost):
+		if errors.Is(err, store.ErrLeaseLost) {
 			// An answer: the next fetch comes after a beat has registered us again.
 			r.keeping.answered(g.lane, nil)
-			return nil, sleep(ctx, jitter(pause)) && r.heart.Confirm(ctx) == nil
-		case ctx.Err() != nil, errors.Is(err, store.ErrLeft), errors.Is(err, store.ErrClosed):
-			r.keeping.answered(g.lane, nil)
-			return nil, false
+			if sleep(ctx, jitter(pause)) {
+				_, err = r.heart.Confirm(ctx)
+				return nil, err
+			}
+			return nil, context.Cause(ctx)
 		}
-		r.outage.Note("fetch", err)
-		if !sleep(ctx, jitter(pause)) {
-			r.keeping.answered(g.lane, nil)
-			return nil, false
+		if ctx.Err() == nil && !errors.Is(err, store.ErrLeft) && !errors.Is(err, store.ErrClosed) {
+			r.outage.Note("fetch", err)
+			if sleep(ctx, jitter(pause)) {
+				continue
+			}
 		}
+		r.keeping.answered(g.lane, nil)
+		return nil, err
 	}
 }
 
@@ -158,7 +169,7 @@ func (g *group) room(ctx context.Context) (int, error) {
 	for {
 		pause := time.Until(g.handed.Add(g.window))
 		g.mu.Lock()
-		n := min(g.free, 2*g.conf.Concurrency-g.unrecorded)
+		n := min(g.free, 2*g.conf.Concurrency-g.unrecorded, store.MaxBatch)
 		g.enough = 1
 		if n > 0 && n < g.conf.Concurrency && pause > 0 {
 			g.enough = g.conf.Concurrency
@@ -243,7 +254,7 @@ func (g *group) serve(a *Attempt, slot string) {
 	var h *Handler
 	defer func() {
 		crashpoint.At(crashpoint.BeforeAck)
-		if e, any := a.verdict(h, err); any {
+		if e, held := a.verdict(h, err); held {
 			g.handOver(1, e)
 		} else {
 			g.runner.lost(a)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/ebbjobs/ebb/store"
@@ -106,13 +107,11 @@ func (k *keeping) fate(f store.Fate) {
 	}
 }
 
-// takeFates returns the fates noted so far, and forgets them.
-func (k *keeping) takeFates() []store.Fate {
+// allFates returns the fates noted so far, in the order in which they came about.
+func (k *keeping) allFates() []store.Fate {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	fates := k.fates
-	k.fates = nil
-	return fates
+	return slices.Clone(k.fates)
 }
 
 // forget drops jobs whose verdict is recorded, or that are no longer held.

@@ -28,7 +28,7 @@ const (
 // not pass on what made them fail, and no deploy may cost an attempt. At worst a
 // failure is found one run later. A nil error is success at any time, and a panic
 // is a failure at any time.
-func (a *Attempt) verdict(h *Handler, err error) (e entry, any bool) {
+func (a *Attempt) verdict(h *Handler, err error) (e entry, held bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.judged = true
@@ -38,6 +38,9 @@ func (a *Attempt) verdict(h *Handler, err error) (e entry, any bool) {
 	if err == nil {
 		return a.ack(store.Finished, "finished", nil), true
 	}
+	if _, panicked := errors.AsType[*PanicError](err); panicked {
+		return a.failed(h, err), true
+	}
 	if e, said := a.said(h, err); said {
 		return e, true
 	}
@@ -45,9 +48,7 @@ func (a *Attempt) verdict(h *Handler, err error) (e entry, any bool) {
 	if a.ctx != nil {
 		ended = context.Cause(a.ctx)
 	}
-	_, panicked := errors.AsType[*PanicError](err)
 	switch {
-	case panicked:
 	case errors.Is(ended, verdict.ErrDraining):
 		return a.interrupted("deploy", a.runner.why()), true
 	case errors.Is(ended, verdict.ErrLeaseLost):
@@ -74,6 +75,8 @@ func (a *Attempt) said(h *Handler, err error) (e entry, said bool) {
 		return a.yield(), true
 	case errors.Is(err, errExpired):
 		return a.ack(store.Expired, "expired", nil), true
+	case errors.Is(err, errNotBegun):
+		return a.back(requeue, "handed back"), true
 	case errors.Is(err, errForeign):
 		a.runner.warnForeign(a.job)
 		later := store.Later{Token: a.token, Set: store.Scheduled, Delay: foreignDelay}

@@ -25,7 +25,7 @@ var (
 	errUnreadable = errors.New("payload cannot be read")
 	errExpired    = errors.New("expired before it began")
 	errForeign    = errors.New("left to others")
-	errLost       = errors.New("rescued before it began")
+	errNotBegun   = errors.New("not begun, as it may be held by another process")
 	errGoexit     = errors.New("handler ended its goroutine")
 )
 
@@ -64,7 +64,7 @@ func (a *Attempt) run(slot string) (*Handler, error) {
 	}
 	ctx, end, ok := a.begin(slot, h)
 	if !ok {
-		return h, errLost
+		return h, errNotBegun
 	}
 	defer end()
 	crashpoint.At(crashpoint.InHandler)
@@ -81,13 +81,13 @@ func begun(job *wire.Job) int {
 }
 
 // begin makes the handler's context. It reports false if another process has the
-// job already.
+// job, or may have it since this one was away for a moment just now.
 func (a *Attempt) begin(slot string, h *Handler) (context.Context, context.CancelFunc, bool) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(a.runner.jobs, attemptKey{}, a))
 	end := func() { cancel(nil) }
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.lost {
+	if a.lost || !a.runner.heart.Unbroken(a.epoch) {
 		end()
 		return nil, nil, false
 	}

@@ -126,7 +126,7 @@ func New(o Options) (*Runner, error) {
 func (r *Runner) Run(ctx context.Context) (err error) {
 	defer func() {
 		r.inbox.close()
-		r.finish()
+		r.publish()
 		r.err = err
 		close(r.done)
 	}()
@@ -161,7 +161,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	r.startFetching(fetchable, &fetching)
 
 	r.watch(ctx)
-	deaf := r.giveUp(life)
+	deaf := r.giveUp()
 
 	goodbye := r.view.goodbye()
 	last, cancel := context.WithDeadlineCause(life, goodbye, errNoTime)
@@ -216,7 +216,7 @@ func (r *Runner) presence() store.Presence {
 	p := r.opt.Self
 	p.ID = r.opt.ID
 	state, deadlines := r.view.get()
-	p.State, p.KillAt = state.String(), deadlines.Kill
+	p.State, p.KillAt = min(state, lifecycle.Draining).String(), deadlines.Kill
 	if r.opt.RSS != nil {
 		p.RSS = r.opt.RSS()
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/beat"
 	"github.com/ebbjobs/ebb/internal/control"
 	"github.com/ebbjobs/ebb/internal/verdict"
 	"github.com/ebbjobs/ebb/lifecycle"
@@ -84,13 +85,7 @@ func (r *Runner) watch(ctx context.Context) {
 		case <-timer.C:
 		case <-r.keeping.quiesced:
 		}
-		leave := r.hear(messages)
-		for _, m := range messages {
-			if m.heard != nil {
-				close(m.heard)
-			}
-		}
-		if leave {
+		if leave := r.hear(messages); leave {
 			return
 		}
 		if next, ok := r.view.next(); ok {
@@ -111,8 +106,13 @@ func (r *Runner) hear(messages []message) (leave bool) {
 	for _, e := range events {
 		leave = r.act(r.view.on(e)) || leave
 	}
-	if state, _ := r.view.get(); state == lifecycle.Draining && r.keeping.idle() {
+	if r.view.state() == lifecycle.Draining && r.keeping.idle() {
 		leave = r.act(r.view.on(lifecycle.Event{Kind: lifecycle.Idle})) || leave
+	}
+	for _, m := range messages {
+		if m.heard != nil {
+			close(m.heard)
+		}
 	}
 	return leave
 }
@@ -152,7 +152,7 @@ func (r *Runner) act(actions []lifecycle.Action) (leave bool) {
 // giveUp ends the waiting for jobs, and returns those that are deaf to it. An
 // embedded process has no kill ahead that would end them: it keeps their lease
 // until they return, so that they never run beside themselves.
-func (r *Runner) giveUp(ctx context.Context) (deaf []*Attempt) {
+func (r *Runner) giveUp() (deaf []*Attempt) {
 	for _, a := range r.keeping.all() {
 		if a.giveUp() {
 			deaf = append(deaf, a)
@@ -164,9 +164,13 @@ func (r *Runner) giveUp(ctx context.Context) (deaf []*Attempt) {
 		return deaf
 	}
 	r.enter("deaf")
-	r.finish()
+	r.publish()
 	for !r.keeping.idle() {
-		<-r.keeping.quiesced
+		select {
+		case <-r.keeping.quiesced:
+		case <-r.inbox.wake:
+			r.hear(r.inbox.take())
+		}
 	}
 	return nil
 }
@@ -175,10 +179,13 @@ func (r *Runner) giveUp(ctx context.Context) (deaf []*Attempt) {
 // the store still has here goes back.
 func (r *Runner) leave(ctx context.Context, deaf []*Attempt) error {
 	r.enter("leave")
-	r.finish()
-	f := store.Farewell{ID: r.opt.ID, Report: r.Report()}
+	f := store.Farewell{ID: r.opt.ID, Report: r.stopReport()}
 	for _, a := range deaf {
 		f.Deaf = append(f.Deaf, a.token)
+	}
+	if len(f.Deaf) > store.MaxBatch {
+		// What is not named goes back, beside the handler that still runs it.
+		return fmt.Errorf("runner: leave: %d deaf jobs are more than one call can name; they are rescued when the lease ends", len(f.Deaf))
 	}
 	call := r.record.next()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -187,30 +194,34 @@ func (r *Runner) leave(ctx context.Context, deaf []*Attempt) error {
 			r.log.Info("process left", "state", "stopped", "took", r.journal.total(), "deaf", len(deaf), "cause", r.why())
 			return nil
 		}
-		if errors.Is(err, store.ErrClosed) || !sleep(ctx, jitter(pause)) {
+		if beat.Final(err) || !sleep(ctx, jitter(pause)) {
 			r.log.Error("process could not say goodbye; what it held is rescued when its lease ends", "cause", err)
 			return fmt.Errorf("runner: leave: %w", err)
 		}
 	}
 }
 
-// finish makes the report, unless it is there.
-func (r *Runner) finish() {
-	select {
-	case <-r.reported:
-		return
-	default:
-	}
-	_, deadlines := r.view.get()
-	r.report = store.StopReport{
+// stopReport says what the stop has done so far.
+func (r *Runner) stopReport() store.StopReport {
+	report := store.StopReport{
 		ID: r.opt.ID, Release: r.opt.Self.Release, Tag: r.opt.Self.Tag,
 		Reason: r.why(), Began: r.journal.began(), Ended: time.Now(),
-		Phases: r.journal.phases(), Jobs: r.keeping.takeFates(),
+		Phases: r.journal.phases(), Jobs: r.keeping.allFates(),
 	}
-	if !deadlines.IsZero() {
-		r.report.Grace = deadlines.Kill.Sub(deadlines.Notice)
+	if _, d := r.view.get(); !d.IsZero() {
+		report.Grace = d.Kill.Sub(d.Notice)
 	}
-	close(r.reported)
+	return report
+}
+
+// publish makes the report known, the first time it is called.
+func (r *Runner) publish() {
+	select {
+	case <-r.reported:
+	default:
+		r.report = r.stopReport()
+		close(r.reported)
+	}
 }
 
 // enter notes and logs that a phase begins.

@@ -48,12 +48,12 @@ func (s *Store) look(call store.Call, plan store.Plan, n int, again bool) ([]sto
 	if p := s.processes[call.By]; p == nil || !s.clock().Before(p.until) {
 		return nil, nil, store.ErrLeaseLost
 	}
-	if asked := s.lanes[lane{call.By, store.LaneFetch}].seq; call.Seq != 0 {
+	if asked := s.lanes[lane{call.By, call.Lane}].seq; call.Seq != 0 {
 		// A wait that a later call has overtaken was given up by its caller.
 		if call.Seq < asked || call.Seq == asked && !again {
 			return s.taken(call), nil, nil
 		}
-		s.lanes[lane{call.By, store.LaneFetch}] = answer{seq: call.Seq}
+		s.lanes[lane{call.By, call.Lane}] = answer{seq: call.Seq}
 	}
 	if n <= 0 {
 		return nil, nil, nil
@@ -67,11 +67,11 @@ func (s *Store) look(call store.Call, plan store.Plan, n int, again bool) ([]sto
 	return nil, s.wake, nil
 }
 
-// taken returns what an earlier Fetch with this Seq took and is still held.
+// taken returns what an earlier Fetch of the same Call took and is still held.
 func (s *state) taken(call store.Call) []store.Held {
 	var jobs []store.Held
 	for _, j := range s.allHeldBy(call.By) {
-		if j.fetch == call.Seq {
+		if j.fetch == call {
 			jobs = append(jobs, held(j))
 		}
 	}
@@ -87,7 +87,7 @@ func (s *state) take(call store.Call, plan store.Plan, n int) []store.Held {
 		for l := s.ready[queue]; most > 0 && len(*l) > 0 && len(jobs) < n; most-- {
 			j := (*l)[0]
 			s.lift(j)
-			j.holder, j.fetch = call.By, call.Seq
+			j.fetch = call
 			s.put(j, store.Keeping, 0, j.at)
 			s.book(queue).Fetched++
 			jobs = append(jobs, held(j))

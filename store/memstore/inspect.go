@@ -113,10 +113,10 @@ func (s *Store) page(ctx context.Context, q store.Query, after *job) ([]store.En
 	var entries []store.Entry
 	for _, j := range l {
 		if q.Queue != "" && j.queue != q.Queue || q.JID != "" && j.jid != q.JID ||
-			q.Key != "" && q.Place == store.Keeping && j.holder != q.Key {
+			q.Key != "" && q.Place == store.Keeping && j.fetch.By != q.Key {
 			continue
 		}
-		e := store.Entry{Key: key(j), Place: j.place, Queue: j.queue, Payload: bytes.Clone(j.payload), Holder: j.holder}
+		e := store.Entry{Key: key(j), Place: j.place, Queue: j.queue, Payload: bytes.Clone(j.payload), Holder: j.fetch.By}
 		if j.place != store.Ready && j.place != store.Keeping {
 			e.At = j.at
 		}

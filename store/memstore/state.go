@@ -41,10 +41,7 @@ type job struct {
 	at         time.Time
 	jid, queue string
 	payload    []byte
-
-	// While held.
-	holder store.Identity
-	fetch  uint64 // Seq of the Fetch that took it
+	fetch      store.Call // which took it, while it is held
 }
 
 // process is a registered process.
@@ -62,7 +59,7 @@ type lane struct {
 	no int
 }
 
-// answer is the last one given on a lane; on LaneFetch, the last Seq asked for.
+// answer is the last one given on a lane; of fetches, the last Seq asked for.
 type answer struct {
 	seq uint64
 	err error
@@ -119,7 +116,7 @@ func (s *state) lift(j *job) {
 func (s *state) put(j *job, place store.Place, rank int64, at time.Time) {
 	j.ticket, j.place, j.rank, j.at = s.nextTicket(), place, rank, at
 	if place != store.Keeping {
-		j.holder, j.fetch = "", 0
+		j.fetch = store.Call{}
 	}
 	s.line(place, j.queue).insert(j)
 	s.jobs[j.ticket] = j
@@ -221,7 +218,7 @@ func (s *state) find(ticket string) *job {
 
 // heldBy returns the job that by holds under t, or nil.
 func (s *state) heldBy(by store.Identity, t store.Token) *job {
-	if j := s.find(string(t)); j != nil && j.place == store.Keeping && j.holder == by {
+	if j := s.find(string(t)); j != nil && j.place == store.Keeping && j.fetch.By == by {
 		return j
 	}
 	return nil
@@ -231,7 +228,7 @@ func (s *state) heldBy(by store.Identity, t store.Token) *job {
 func (s *state) allHeldBy(by store.Identity) []*job {
 	var jobs []*job
 	for _, j := range s.sets[store.Keeping] {
-		if j.holder == by {
+		if j.fetch.By == by {
 			jobs = append(jobs, j)
 		}
 	}

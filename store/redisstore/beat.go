@@ -82,7 +82,7 @@ func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err er
 		renewed, err := s.leased(replies[i], u.p.ID, shard, held)
 		if err == store.ErrLeft && u.show {
 			// The heartbeat has shown it again.
-			s.one(ctx, s.farewell(u.p.ID, true, ""))
+			s.one(ctx, s.farewell(u.p.ID, true, "", false))
 		}
 		if err != nil {
 			return orders, err
@@ -92,6 +92,9 @@ func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err er
 	last, err := replies[len(shards)].ToArray()
 	if err != nil {
 		return orders, err
+	}
+	if len(last) == 0 {
+		return orders, store.ErrLeft
 	}
 	commands := texts(last[1])
 	orders.Commands = commandsOf(texts(last[0]), commands)
@@ -156,6 +159,9 @@ func (s *Store) heartbeat(u *pulse) *request {
 		s.fleet("processes"), record, record + ":work", record + ":workers", record + "-signals",
 		s.fleet("ebb:commands:" + string(id)), s.fleet("ebb:presence"), s.fleet("ebb:queues"), s.fleet("ebb:paused"),
 	}}
+	if s.cluster {
+		r.keys = append(r.keys, s.left(id))
+	}
 	r.args = append([]string{string(id), strconv.Itoa(len(u.commands))}, u.commands...)
 	if !u.show {
 		return r

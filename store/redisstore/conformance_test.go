@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"runtime"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,12 +27,22 @@ func open(t *testing.T, url string) *redisstore.Store {
 func TestConformance(t *testing.T) {
 	for _, layout := range []string{"sidekiq", "cluster"} {
 		t.Run(layout, func(t *testing.T) {
+			var options []redistest.Option
+			if layout == "cluster" {
+				options = append(options, redistest.Cluster())
+			}
+			// A cluster takes two seconds to start, so tests hand their server on.
+			servers := make(chan *redistest.Server, runtime.GOMAXPROCS(0))
+			for range cap(servers) {
+				servers <- redistest.Start(t, options...)
+			}
 			storetest.Run(t, func(t *testing.T) storetest.Instance {
-				var options []redistest.Option
-				if layout == "cluster" {
-					options = append(options, redistest.Cluster())
-				}
-				server := redistest.Start(t, options...)
+				server := <-servers
+				t.Cleanup(func() {
+					server.Do("FLUSHALL")
+					server.Do("SCRIPT", "FLUSH")
+					servers <- server
+				})
 				url := server.URL() + "?layout=" + layout
 				return storetest.Instance{Open: func(t *testing.T) store.Store { return open(t, url) }}
 			})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/redis/rueidis"
@@ -99,8 +100,18 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	if ended := s.ended(ctx); ended != nil {
 		return ended
 	}
-	return store.WithHint(fmt.Errorf("%w: %s: %w", store.ErrUnreachable, s.config.shown, err),
-		"look whether the server runs and whether this machine may reach it: redis-cli -u '%s' ping", s.config.shown)
+	return store.WithHint(fmt.Errorf("%w: %s: %w", store.ErrUnreachable, s.shown, err),
+		"look whether the server runs and can be reached from here: %s ping", s.cli())
+}
+
+// cli is how a person asks the server.
+func (s *Store) cli() string {
+	addr := s.option.InitAddress[0]
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "redis-cli -s " + addr
+	}
+	return "redis-cli -h " + host + " -p " + port
 }
 
 // ended is why nothing may be sent any more, or nil.

@@ -86,6 +86,10 @@ func (l layout) departure(id store.Identity) []string {
 	}
 }
 
+// left says that id has left. A script of one slot asks the slot's last; in a cluster
+// a process that never had a queue has no slot.
+func (l layout) left(id store.Identity) string { return l.fleet("ebb:left:" + string(id)) }
+
 // number writes a Seq so that scripts can compare it as text: a Lua number would
 // lose digits of a large one.
 func number(seq uint64) string {

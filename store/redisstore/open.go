@@ -206,7 +206,7 @@ func (s *Store) describe(ctx context.Context) {
 
 func (s *Store) info(ctx context.Context) map[string]string {
 	info := map[string]string{}
-	reply, err := s.one(ctx, command("INFO", ""))
+	reply, err := s.one(ctx, &request{args: []string{"INFO"}})
 	if err != nil {
 		return info
 	}

@@ -243,7 +243,7 @@ func (s *Store) rescue(ctx context.Context, g store.Salvage) (moved int, err err
 		}
 	}
 	if err == nil && s.cluster && (moved > 0 || forgotten) {
-		_, err = s.one(ctx, s.farewell(g.ID, forgotten, report))
+		_, err = s.one(ctx, s.farewell(g.ID, forgotten, report, false))
 	}
 	if err == nil && (moved > 0 || forgotten) {
 		err = s.unbox(ctx, queues)
@@ -273,8 +273,8 @@ func reportText(r *store.StopReport) (string, error) {
 }
 
 // farewell is what the fleet forgets of a process, and the report that it keeps.
-func (s *Store) farewell(id store.Identity, gone bool, report string) *request {
-	return &request{script: farewellScript, keys: s.departure(id), args: []string{string(id), flag(gone), report}}
+func (s *Store) farewell(id store.Identity, empty bool, report string, left bool) *request {
+	return &request{script: farewellScript, keys: append(s.departure(id), s.left(id)), args: []string{string(id), flag(empty), report, flag(left)}}
 }
 
 // Suspect shortens a lease to d, if it is longer.
@@ -330,16 +330,12 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 		es.of("") // it has never had a queue, and still leaves
 	}
 	missing, deaf := s.hand(&es, f)
-	requests := make([]*request, len(es.all), len(es.all)+2)
+	requests := make([]*request, len(es.all), len(es.all)+1)
 	for i, e := range es.all {
 		head := append([]string{string(f.ID), report, strconv.Itoa(len(deaf[e]) / 2)}, deaf[e]...)
 		requests[i] = e.request(s, leaveScript, f.ID, call, s.departure(f.ID), head)
 	}
-	requests = append(requests, s.claim(f.ID, 0))
-	if s.cluster {
-		requests = append(requests, s.farewell(f.ID, len(f.Deaf) == 0, report))
-	}
-	replies, err := s.do(ctx, requests...)
+	replies, err := s.do(ctx, append(requests, s.claim(f.ID, 0))...)
 	if err != nil {
 		return err
 	}
@@ -349,6 +345,11 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 			return err
 		}
 		missing = append(missing, lost...)
+	}
+	if s.cluster {
+		if _, err := s.one(ctx, s.farewell(f.ID, len(f.Deaf) == 0, report, true)); err != nil {
+			return err
+		}
 	}
 	if err := s.deliver(ctx, es.all); err != nil {
 		return err

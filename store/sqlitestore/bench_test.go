@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -63,12 +64,12 @@ func benchStore(b *testing.B, backlog int) *Store {
 	return s
 }
 
-var backlogs = []int{1000, 1_000_000}
+var backlogs = []int{1_000, 1_000_000}
 
 func BenchmarkEnqueue(b *testing.B) {
 	for _, backlog := range backlogs {
 		for _, callers := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("backlog=%d/callers=%d", backlog, callers), func(b *testing.B) {
+			b.Run(fmt.Sprintf("backlog=%dk/callers=%d", backlog/1000, callers), func(b *testing.B) {
 				s := benchStore(b, backlog)
 				var left atomic.Int64
 				left.Store(int64(b.N))
@@ -87,7 +88,7 @@ func BenchmarkEnqueue(b *testing.B) {
 				report(b.N)
 			})
 		}
-		b.Run(fmt.Sprintf("backlog=%d/batch=100", backlog), func(b *testing.B) {
+		b.Run(fmt.Sprintf("backlog=%dk/batch=100", backlog/1000), func(b *testing.B) {
 			s := benchStore(b, backlog)
 			items := benchItems(100)
 			report := measure(b)
@@ -96,7 +97,7 @@ func BenchmarkEnqueue(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			report(100*b.N)
+			report(100 * b.N)
 		})
 	}
 }
@@ -106,7 +107,7 @@ func BenchmarkEnqueue(b *testing.B) {
 func BenchmarkCycle(b *testing.B) {
 	for _, backlog := range backlogs {
 		for _, size := range []int{1, 10, 100} {
-			b.Run(fmt.Sprintf("backlog=%d/batch=%d", backlog, size), func(b *testing.B) {
+			b.Run(fmt.Sprintf("backlog=%dk/batch=%d", backlog/1000, size), func(b *testing.B) {
 				s := benchStore(b, backlog)
 				w := benchWorker(b, s)
 				items := benchItems(size)
@@ -127,7 +128,7 @@ func BenchmarkCycle(b *testing.B) {
 						done = append(done, store.Done{Token: j.Token})
 					}
 				}
-				report(size*b.N)
+				report(size * b.N)
 			})
 		}
 	}
@@ -170,6 +171,7 @@ func BenchmarkDrain(b *testing.B) {
 				batch, seq := []store.Done{}, uint64(0)
 				for n := 0; n < b.N; n += len(batch) {
 					batch = append(batch[:0], <-verdicts)
+					runtime.Gosched()
 					for len(verdicts) > 0 {
 						batch = append(batch, <-verdicts)
 					}
@@ -181,6 +183,7 @@ func BenchmarkDrain(b *testing.B) {
 			}()
 			for n, seq := 0, uint64(1); n < b.N; seq++ {
 				<-free
+				runtime.Gosched()
 				want := 1
 				for len(free) > 0 {
 					<-free

@@ -16,8 +16,9 @@ import (
 
 var (
 	findHolder = statement("SELECT b.id, b.gone, p.boot IS NOT NULL FROM ebb_boot b LEFT JOIN ebb_process p ON p.boot = b.id WHERE b.name = ?")
-	takeReady  = statement(`UPDATE ebb_job SET state = 3, holder = ?, lane = ?, seq = ?
-		WHERE id IN (SELECT id FROM ebb_job WHERE state = 0 AND queue = ? ORDER BY ord LIMIT ?) RETURNING id, ord, payload`)
+	// 0 + ?: SQLite plans anew for each value of a bare parameter of LIMIT.
+	takeReady = statement(`UPDATE ebb_job SET state = 3, holder = ?, lane = ?, seq = ?
+		WHERE id IN (SELECT id FROM ebb_job WHERE state = 0 AND queue = ? ORDER BY ord LIMIT 0 + ?) RETURNING id, ord, payload`)
 	heldByFetch = statement("SELECT id, queue, payload FROM ebb_job WHERE state = 3 AND holder = ? AND lane = ? AND seq = ? ORDER BY id")
 	pausedNames = statement("SELECT name FROM ebb_queue WHERE paused = 1")
 )

@@ -39,11 +39,11 @@ const soonest = `SELECT (SELECT at FROM ebb_job WHERE state = 1 ORDER BY at, id 
 	(SELECT at FROM ebb_job WHERE state = 4 ORDER BY at, id LIMIT 1)`
 
 var (
-	dueScheduled = statement("SELECT id, at, queue, payload FROM ebb_job WHERE state = 1 AND at <= ? ORDER BY at, id LIMIT ?")
-	dueRetrying  = statement("SELECT id, at, queue, payload FROM ebb_job WHERE state = 2 AND at <= ? ORDER BY at, id LIMIT ?")
+	dueScheduled = statement("SELECT id, at, queue, payload FROM ebb_job WHERE state = 1 AND at <= ? ORDER BY at, id LIMIT 0 + ?")
+	dueRetrying  = statement("SELECT id, at, queue, payload FROM ebb_job WHERE state = 2 AND at <= ? ORDER BY at, id LIMIT 0 + ?")
 	promoteJob   = statement("UPDATE ebb_job SET state = 0, ord = ?, at = ?, payload = ? WHERE id = ?")
-	trimBySize   = statement("DELETE FROM ebb_job WHERE id IN (SELECT id FROM ebb_job WHERE state = 4 ORDER BY at, id LIMIT ?) RETURNING queue")
-	trimByAge    = statement("DELETE FROM ebb_job WHERE id IN (SELECT id FROM ebb_job WHERE state = 4 AND at < ? ORDER BY at, id LIMIT ?) RETURNING queue")
+	trimBySize   = statement("DELETE FROM ebb_job WHERE id IN (SELECT id FROM ebb_job WHERE state = 4 ORDER BY at, id LIMIT 0 + ?) RETURNING queue")
+	trimByAge    = statement("DELETE FROM ebb_job WHERE id IN (SELECT id FROM ebb_job WHERE state = 4 AND at < ? ORDER BY at, id LIMIT 0 + ?) RETURNING queue")
 	trimStops    = statement(`DELETE FROM ebb_stop WHERE at < ? OR boot NOT IN (SELECT boot FROM ebb_stop GROUP BY boot ORDER BY max(id) DESC LIMIT ?)`)
 	trimLanes    = statement("DELETE FROM ebb_lane WHERE at < ?")
 	trimBoots    = statement(`DELETE FROM ebb_boot WHERE gone < ? AND NOT EXISTS (SELECT 1 FROM ebb_lane WHERE boot = ebb_boot.id)

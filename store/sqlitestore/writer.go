@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -195,6 +196,8 @@ func (w *writer) turn() {
 		w.refuse(explain(err), everyCall)
 		return
 	}
+	// Callers that were answered a moment ago are about to call again: let them.
+	runtime.Gosched()
 	batch := w.take() // only now: what came while we waited rides along
 	if len(batch) == 0 {
 		w.conn.exec(rollback)

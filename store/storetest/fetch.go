@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,6 +177,55 @@ var fetchTests = []test{
 		s.equal(jids(p.fetch(1, "q")), []string{"a"})
 		s.equal(len(p.ask(skipped, 1, "q")), 0)
 		s.want(store.Ready, "q", "b")
+	}},
+	{"of one lane knows nothing of another's numbers", func(s *suite) {
+		p := s.process()
+		s.push("q", "a", "b", "c", "d")
+		ask := func(lane int, seq uint64) []store.Held {
+			return p.ask(store.Call{By: p.id, Lane: lane, Seq: seq}, 1, "q")
+		}
+		a := ask(store.LaneFetch, 1<<40) // numbers rise, but not by one
+		b := ask(store.LaneFetch+1, 3)
+		c := ask(store.LaneFetch+7, 1<<40)
+		s.equal(jids(slices.Concat(a, b, c)), []string{"a", "b", "c"})
+		s.equal(ask(store.LaneFetch+1, 3), b)
+		s.equal(ask(store.LaneFetch, 1<<40), a)
+		s.equal(len(ask(store.LaneFetch, 3)), 0)
+		// Nor do verdicts and pushes.
+		s.must(p.Requeue(s.Context(), store.Call{By: p.id, Lane: store.LaneVerdict, Seq: 2}, laters(a)...))
+		_, err := p.Push(s.Context(), store.Call{By: p.id, Lane: store.LanePush, Seq: 1}, item("e", "q"))
+		s.must(err)
+		s.equal(ask(store.LaneFetch+7, 1<<40), c)
+		s.equal(jids(ask(store.LaneFetch+1, 4)), []string{"a"})
+		s.must(p.Ack(s.Context(), store.Call{By: p.id, Lane: store.LaneVerdict, Seq: 1 << 50}, dones(b)...))
+		s.equal(jids(ask(store.LaneFetch+1, 5)), []string{"d"})
+	}},
+	{"on several lanes at once gives every job to one", func(s *suite) {
+		p := s.process()
+		s.push("q", numbered("j", 90)...)
+		var mu sync.Mutex
+		var got []string
+		var wg sync.WaitGroup
+		for lane := range 3 {
+			wg.Go(func() {
+				for seq := range uint64(30) {
+					call := store.Call{By: p.id, Lane: store.LaneFetch + lane, Seq: seq + 1}
+					for range 2 { // the first reply is lost
+						jobs, _, err := p.Fetch(s.Context(), call, strict("q"), 1, 0)
+						if err != nil {
+							s.Error(err)
+						}
+						mu.Lock()
+						if len(jobs) == 1 && !slices.Contains(got, jidOf(jobs[0].Payload)) {
+							got = append(got, jids(jobs)...)
+						}
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		s.equal(sorted(got), numbered("j", 90))
 	}},
 	{"late copy after a rescue takes nothing", func(s *suite) {
 		p := s.process()

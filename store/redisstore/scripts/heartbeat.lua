@@ -1,13 +1,15 @@
 -- heartbeat: shows a process to people and to Ruby, and gives it its commands.
 --
 -- KEYS  1 processes; of the process: 2 its record, 3 :work, 4 :workers, 5 -signals,
---       6 commands; then 7 presence, 8 every queue that ebb held from, 9 paused
+--       6 commands; then 7 presence, 8 every queue that ebb held from, 9 paused;
+--       in a cluster, 10 left of the process
 -- ARGV  1 id, 2 number of commands that the last heartbeat gave, and these; then, if
 --       there is something new to show: presence, number of queues, their names,
 --       number of fields of the record, and these with their values, then the busy
 --       slots with what runs there
--- gives Ruby's signals, the commands, and the paused queues
+-- gives Ruby's signals, the commands, and the paused queues; nothing if it has left
 redis.call('EXPIRE', KEYS[2], 60) -- a write that grows nothing comes first, as in held.lua
+if KEYS[10] and redis.call('EXISTS', KEYS[10]) == 1 then return {} end
 local at = 3
 for i = 1, tonumber(ARGV[2]) do
   redis.call('LREM', KEYS[6], 1, ARGV[at])
