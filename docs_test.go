@@ -12,15 +12,41 @@ import (
 
 func TestREADMEProgramBuilds(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(text), "```go\n")
+	_, rest, ok := strings.Cut(read(t, "README.md"), "```go\n")
 	program, _, closed := strings.Cut(rest, "```")
 	if !ok || !closed {
 		t.Fatal("README.md has no Go program")
 	}
+	build(t, program)
+}
+
+func TestPackageDocProgramBuilds(t *testing.T) {
+	t.Parallel()
+	var program strings.Builder
+	for line := range strings.Lines(read(t, "doc.go")) {
+		if code, ok := strings.CutPrefix(line, "//\t"); ok {
+			program.WriteString(code)
+		} else if program.Len() > 0 && line == "//\n" {
+			program.WriteString("\n")
+		} else if program.Len() > 0 {
+			break
+		}
+	}
+	build(t, strings.TrimSpace(program.String())+"\n")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// build compiles a program as it stands in a document, within this module.
+func build(t *testing.T, program string) {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "main.go")
 	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
@@ -28,7 +54,7 @@ func TestREADMEProgramBuilds(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "program"), file)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v\n%s\n%s", err, out, program)
 	}
 	if out, err := exec.CommandContext(t.Context(), "gofmt", "-l", file).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("gofmt would change the program: %v\n%s", err, out)

@@ -45,8 +45,9 @@ var (
 // of the context meanwhile. Any error that wraps none of these is a failure: the
 // job is tried again later, or buried once it is out of tries.
 
-// ErrYield gives the job back to the front of its queue. No attempt is spent and
-// no failure counted.
+// ErrYield gives the job back, unbilled: to the front of its queue while the process
+// stops, so that another one goes on with it at once, and else for a second later,
+// so that it does not come straight back.
 var ErrYield = verdict.ErrYield
 
 // Snooze asks for another run in d, unbilled; zero or less means at once.

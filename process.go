@@ -61,14 +61,15 @@ func NewProcess(client *Client, config Config) *Process {
 //
 // A worker's main returns when Run has returned. A second Run is an error.
 func (p *Process) Run(ctx context.Context) error {
+	// First of all: until then a TSTP would freeze the process, and a TERM end it. And
+	// not through ctx, which would leave the second signal to the default.
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, lifecycle.Listen()...)
+	defer signal.Stop(signals)
 	r, err := p.begin(false)
 	if r == nil {
 		return err
 	}
-	// Not through ctx, which would leave the second signal to the default.
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, lifecycle.Listen()...)
-	defer signal.Stop(signals)
 	go func() {
 		for {
 			select {
@@ -132,10 +133,15 @@ func (p *Process) Drain(ctx context.Context) (Report, error) {
 	}
 	select {
 	case <-r.Reported():
-		return r.Report(), r.Err()
 	case <-ctx.Done():
 		return Report{}, fmt.Errorf("ebb: drain: %w", context.Cause(ctx))
 	}
+	select {
+	case <-r.Done():
+		<-p.done // nothing uses the store any more
+	default: // a job is deaf
+	}
+	return r.Report(), r.Err()
 }
 
 // Done is closed when the process has left its store and nothing of it runs any
@@ -250,7 +256,8 @@ func (p *Process) options(embedded bool) (o runner.Options, warnings []string, e
 		Groups: c.plans(), Handlers: p.handlers,
 		Stop: lifecycle.Config{Grace: found.Grace, Assumed: found.Assumed, Timeout: c.Stop.Timeout, Terminal: !embedded && onTerminal()},
 		Beat: lease.Beat, TTL: lease.TTL, Poll: lease.Poll,
-		Embedded: embedded, EndCutOff: lease.CutOff == EndJobs,
+		GraceFrom: found.Source,
+		Embedded:  embedded, EndCutOff: lease.CutOff == EndJobs,
 		RSS:     func() int64 { return platform.RSS(os.DirFS("/"), os.Getpid()) },
 		DeadMax: c.Dead.Max, DeadAge: c.Dead.Age,
 	}

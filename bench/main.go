@@ -33,7 +33,7 @@ func main() {
 func compare(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	jobs := flags.Int("jobs", 100_000, "no-op jobs to drain")
-	backlog := flags.Int("backlog", 1_000_000, "the longer backlog; the shorter one is 1,000")
+	backlog := flags.Int("backlog", 1_000_000, "the longer backlog, for ebb alone; the shorter one is 1,000")
 	probes := flags.Int("probes", 200, "jobs enqueued one by one to an idle worker")
 	span := flags.Duration("span", 3*time.Second, "how long each way to enqueue is measured")
 	rounds := flags.Int("rounds", 1, "how often all is measured; the medians are shown")
@@ -45,9 +45,9 @@ func compare(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, waiting := range []int{1000, *backlog} {
+	for _, waiting := range slices.Compact([]int{short, max(short, *backlog)}) {
 		l := load{backlog: waiting, jobs: *jobs, probes: *probes, span: *span}
-		if waiting > 1000 { // peers are compared with the short one
+		if waiting > short { // peers are compared with the short one
 			chosen = slices.DeleteFunc(chosen, func(s system) bool { return !strings.HasPrefix(s.name, "ebb") })
 		}
 		measured := map[string][]figures{}
@@ -65,6 +65,9 @@ func compare(ctx context.Context, args []string) error {
 	}
 	return nil
 }
+
+// short is the backlog that all systems are measured with.
+const short = 1000
 
 func choose(only string) ([]system, error) {
 	if only == "" {

@@ -14,9 +14,11 @@ class NoOp
   @ran = 0
 
   def self.ran!
-    n = LOCK.synchronize { @ran += 1 }
-    puts "first" if n == 1
-    puts "last" if n == JOBS
+    LOCK.synchronize do
+      @ran += 1
+      puts "first" if @ran == 1
+      puts "last" if @ran == JOBS
+    end
   end
 
   def perform(_sent)

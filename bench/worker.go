@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -18,15 +18,18 @@ import (
 // first and the n-th job run, and how long each took to get here if it says when it
 // was sent.
 func work(ctx context.Context, s system, addr string, queues []string, concurrency, n int) error {
-	var count atomic.Int64
+	var mu sync.Mutex // two jobs that end at once are told in their order
+	count := 0
 	return s.work(ctx, addr, queues, concurrency, func(sent time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !sent.IsZero() {
 			fmt.Printf("took %d\n", time.Since(sent))
 		}
-		switch count.Add(1) {
+		switch count++; count {
 		case 1:
 			fmt.Println("first")
-		case int64(n):
+		case n:
 			fmt.Println("last")
 		}
 	})

@@ -12,9 +12,8 @@ import (
 	"github.com/ebbjobs/ebb/store"
 )
 
-// Heart renews the lease of one process at regular intervals. Its fields are set
-// before Run and not changed.
-type Heart struct {
+// Config is what a heart needs to know. All of it must be set.
+type Config struct {
 	Keeper store.Keeper
 	Every  time.Duration // between two beats
 	TTL    time.Duration // of the lease
@@ -26,6 +25,13 @@ type Heart struct {
 	// will have lapsed shortly; once for each time that this happens.
 	CutOff func()
 	Outage *Outage
+}
+
+// Heart renews the lease of one process at regular intervals.
+type Heart struct {
+	Config
+	nudged chan struct{} // capacity 1: a level, not a count
+	cutOff *time.Timer
 
 	mu       sync.Mutex
 	made     uint64        // beats made up so far
@@ -34,15 +40,16 @@ type Heart struct {
 	steady   time.Time     // when the first one since the last gap was sent
 	epoch    uint64        // gaps so far
 	waiting  chan struct{} // closed and replaced at each answer
-	nudged   chan struct{}
-	cutOff   *time.Timer
+}
+
+// New makes a heart that does not beat yet.
+func New(c Config) *Heart {
+	return &Heart{Config: c, nudged: make(chan struct{}, 1), waiting: make(chan struct{})}
 }
 
 // Register sends the first beat, and repeats it until it is answered, ctx ends or
 // the store gives an answer that will not change. It is called once, before Run.
 func (h *Heart) Register(ctx context.Context) error {
-	h.waiting = make(chan struct{})
-	h.nudged = make(chan struct{}, 1)
 	h.cutOff = time.AfterFunc(h.TTL, h.CutOff)
 	h.cutOff.Stop()
 	for {

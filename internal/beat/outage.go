@@ -30,17 +30,26 @@ func (o *Outage) Note(part string, err error) {
 		if delete(o.failing, part); len(o.failing) == 0 {
 			o.Log.Info("store is back", "took", time.Since(o.since).Round(time.Millisecond))
 		}
-	case errors.Is(err, store.ErrClosed), errors.Is(err, context.Canceled):
+	case Final(err), errors.Is(err, context.Canceled):
 		// An end, not an outage.
 	default:
 		if len(o.failing) == 0 {
 			o.failing, o.since = map[string]bool{}, time.Now()
-			attrs := []any{"part", part, "cause", err}
-			if hint := store.Hint(err); hint != "" {
-				attrs = append(attrs, "hint", hint)
-			}
-			o.Log.Warn("store does not answer; going on with what is here", attrs...)
+			o.Log.Warn("store does not answer; going on with what is here", append(about(err), "part", part)...)
 		}
 		o.failing[part] = true
 	}
+}
+
+// End says that there is no going on with the store.
+func (o *Outage) End(err error) {
+	o.Log.Error("store cannot be used any more; the process ends", about(err)...)
+}
+
+func about(err error) []any {
+	attrs := []any{"cause", err}
+	if hint := store.Hint(err); hint != "" {
+		attrs = append(attrs, "hint", hint)
+	}
+	return attrs
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -80,6 +81,7 @@ type Server struct {
 
 	t        testing.TB
 	binary   string
+	config   []string // a config file comes before all other arguments
 	args     []string
 	password string
 	cluster  bool
@@ -112,11 +114,66 @@ func Start(t testing.TB, options ...Option) *Server {
 	t.Cleanup(func() { s.end(syscall.SIGKILL) })
 	s.run()
 	if s.cluster {
-		s.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-		s.await("cluster ready", func() bool {
-			return bytes.Contains([]byte(s.Do("CLUSTER", "INFO")), []byte("cluster_state:ok"))
+		join(s)
+	}
+	return s
+}
+
+// StartCluster starts a cluster of n servers, which own the slots in equal parts.
+func StartCluster(t testing.TB, n int, options ...Option) []*Server {
+	t.Helper()
+	servers := make([]*Server, n)
+	for i := range servers {
+		// Cluster comes last, and unfinished: join does the rest for all of them.
+		servers[i] = Start(t, append(options, Cluster(), func(s *Server) { s.cluster = false })...)
+	}
+	join(servers...)
+	return servers
+}
+
+// join makes one cluster of servers.
+func join(servers ...*Server) {
+	const slots = 16384
+	for i, s := range servers {
+		s.t.Helper()
+		s.Do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(i*slots/len(servers)), strconv.Itoa((i+1)*slots/len(servers)-1))
+		s.Do("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
+	}
+	for _, s := range servers[1:] {
+		host, port, _ := net.SplitHostPort(servers[0].Addr)
+		s.Do("CLUSTER", "MEET", host, port)
+	}
+	for _, s := range servers {
+		s.await("cluster", func() bool {
+			info := s.Do("CLUSTER", "INFO")
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(len(servers))+"\r")
 		})
 	}
+}
+
+// StartReplica starts a server that copies primary.
+func StartReplica(t testing.TB, primary *Server, options ...Option) *Server {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	s := Start(t, append(options, Args("--replicaof", host+" "+port))...)
+	s.await("replica", func() bool { return strings.Contains(s.Do("INFO", "replication"), "master_link_status:up") })
+	return s
+}
+
+// StartSentinel starts a sentinel, which alone decides, for primary and its replicas.
+func StartSentinel(t testing.TB, name string, primary *Server) *Server {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	s := Start(t, func(s *Server) {
+		config := filepath.Join(s.Dir, "sentinel.conf")
+		text := "sentinel monitor " + name + " " + host + " " + port + " 1\n" +
+			"sentinel down-after-milliseconds " + name + " 500\n" +
+			"sentinel failover-timeout " + name + " 3000\n"
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatalf("redistest: write the sentinel's config: %v", err)
+		}
+		s.config = []string{config, "--sentinel"}
+	})
 	return s
 }
 
@@ -157,14 +214,15 @@ func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 // redis-cli would print it.
 func (s *Server) Do(args ...string) string {
 	s.t.Helper()
-	out, err := s.do(args...)
+	out, err := s.Try(args...)
 	if err != nil {
 		s.t.Fatalf("redistest: %v: %v", args, err)
 	}
 	return out
 }
 
-func (s *Server) do(args ...string) (string, error) {
+// Try is Do for a command that may fail.
+func (s *Server) Try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	client, err := rueidis.NewClient(rueidis.ClientOption{
@@ -212,10 +270,11 @@ func text(m rueidis.RedisMessage) string {
 func (s *Server) run() {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(s.Addr)
-	args := append([]string{
-		"--bind", host, "--port", port, "--dir", s.Dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no",
-	}, s.args...)
+	args := append(s.config, "--bind", host, "--port", port, "--dir", s.Dir, "--daemonize", "no")
+	if s.config == nil {
+		args = append(args, "--save", "", "--appendonly", "no")
+	}
+	args = append(args, s.args...)
 	s.mu.Lock()
 	s.output = new(bytes.Buffer)
 	cmd := exec.Command(s.binary, args...)
@@ -238,7 +297,7 @@ func (s *Server) run() {
 			s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.output)
 		default:
 		}
-		_, err := s.do("PING")
+		_, err := s.Try("PING")
 		return err == nil
 	})
 }

@@ -53,14 +53,14 @@ func TestServer(t *testing.T) {
 			}
 		}},
 		{"refuses writes when full", []Option{MaxMemory(1)}, func(t *testing.T, s *Server) {
-			if _, err := s.do("SET", "k", "v"); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+			if _, err := s.Try("SET", "k", "v"); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
 				t.Errorf("SET gave %v, want OOM", err)
 			}
 		}},
 		{"freezes and thaws", nil, func(t *testing.T, s *Server) {
 			s.Pause()
 			done := make(chan string, 1)
-			go func() { out, _ := s.do("PING"); done <- out }()
+			go func() { out, _ := s.Try("PING"); done <- out }()
 			select {
 			case out := <-done:
 				t.Errorf("a frozen server answered %q", out)
@@ -78,4 +78,30 @@ func TestServer(t *testing.T) {
 			tt.run(t, Start(t, tt.options...))
 		})
 	}
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	servers := StartCluster(t, 3)
+	for _, s := range servers {
+		if got := s.Do("CLUSTER", "INFO"); !strings.Contains(got, "cluster_size:3") {
+			t.Errorf("%s: %s", s.Addr, got)
+		}
+	}
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	primary := Start(t)
+	replica := StartReplica(t, primary)
+	sentinel := StartSentinel(t, "main", primary)
+	primary.Kill()
+	primary.await("failover", func() bool {
+		role, err := replica.Try("ROLE") // the sentinel ends its connections on the way
+		return err == nil && strings.Contains(role, "master")
+	})
+	_, port, _ := strings.Cut(replica.Addr, ":")
+	primary.await("announcement", func() bool {
+		return strings.Contains(sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"), port)
+	})
 }

@@ -63,12 +63,13 @@ func (l *Loop) Run(ctx context.Context) {
 
 // once looks, gives back what it finds, and reports whether there may be more.
 func (l *Loop) once(ctx context.Context) (more bool, err error) {
+	sure := l.sure()
 	lost, err := l.Keeper.Orphans(ctx, most)
 	if err != nil {
 		return false, err
 	}
 	for _, gone := range lost {
-		if gone.ID == l.By || gone.Cause == store.Lapsed && !l.Certain && !l.Steady() {
+		if gone.ID == l.By || gone.Cause == store.Lapsed && !(sure && l.sure()) {
 			continue
 		}
 		crashpoint.At(crashpoint.DuringRescue)
@@ -80,10 +81,13 @@ func (l *Loop) once(ctx context.Context) (more bool, err error) {
 		if moved > 0 {
 			l.Log.Info("jobs rescued", "from", gone.ID, "jobs", moved, "cause", s.Report.Reason)
 		}
-		more = more || gone.More && moved > 0
+		more = more || moved > 0 && (gone.More || len(lost) == most)
 	}
 	return more, nil
 }
+
+// sure is asked before both calls: what was listed in doubt stays in doubt.
+func (l *Loop) sure() bool { return l.Certain || l.Steady() }
 
 // salvage writes into each job what happened to it, and sends it to the front of
 // its queue.

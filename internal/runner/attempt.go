@@ -196,7 +196,7 @@ func (a *Attempt) waits() bool {
 func (a *Attempt) fate(fate string, cause error) store.Fate {
 	f := store.Fate{JID: a.job.JID, Kind: a.job.Name(), Queue: a.queue, Fate: fate}
 	if cause != nil {
-		f.Note = cause.Error()
+		f.Note = fmt.Sprint(cause) // which survives an Error method that panics
 	}
 	return f
 }

@@ -103,6 +103,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 	r := g.runner
 	g.seq++
 	call := store.Call{By: r.opt.ID, Lane: g.lane, Seq: g.seq}
+	wait := r.opt.Poll
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		waiting, endWait := context.WithCancel(ctx)
 		g.mu.Lock()
@@ -111,7 +112,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 		r.keeping.asking(g.lane)
 		r.record.hurry() // so that a store can write both at once
 		sent := time.Now()
-		held, woken, err := r.opt.Store.Fetch(waiting, call, g.plan, n, r.opt.Poll)
+		held, woken, err := r.opt.Store.Fetch(waiting, call, g.plan, n, wait)
 		endWait()
 		if err == nil {
 			r.outage.Note("fetch", nil)
@@ -127,6 +128,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 		}
 		if errors.Is(err, store.ErrLeaseLost) {
 			// An answer: the next fetch comes after a beat has registered us again.
+			r.outage.Note("fetch", nil)
 			r.keeping.answered(g.lane, nil)
 			if sleep(ctx, jitter(pause)) {
 				_, err = r.heart.Confirm(ctx)
@@ -136,6 +138,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 		}
 		if ctx.Err() == nil && !errors.Is(err, store.ErrLeft) && !errors.Is(err, store.ErrClosed) {
 			r.outage.Note("fetch", err)
+			wait = 0 // to hear soon that the store is back
 			if sleep(ctx, jitter(pause)) {
 				continue
 			}
@@ -160,7 +163,7 @@ func (g *group) hurry() {
 // A slot is free as soon as its handler has returned, before the store knows: so
 // verdicts travel together and slots do not wait for them. How many may be on
 // their way is bounded all the same, since a job whose verdict is lost in a crash
-// runs again: at most two for each slot.
+// runs again: at most two for each slot, one of which may still be running.
 //
 // Where jobs are shorter than the way to the store, the first slot that is free
 // waits a moment for the others: else it would be gone for its one job when they
@@ -169,7 +172,7 @@ func (g *group) room(ctx context.Context) (int, error) {
 	for {
 		pause := time.Until(g.handed.Add(g.window))
 		g.mu.Lock()
-		n := min(g.free, 2*g.conf.Concurrency-g.unrecorded, store.MaxBatch)
+		n := min(g.free, g.conf.Concurrency+g.free-g.unrecorded, store.MaxBatch)
 		g.enough = 1
 		if n > 0 && n < g.conf.Concurrency && pause > 0 {
 			g.enough = g.conf.Concurrency
@@ -250,17 +253,16 @@ func (g *group) slot(name string) {
 
 // serve takes one job to its verdict.
 func (g *group) serve(a *Attempt, slot string) {
-	err := errGoexit
-	var h *Handler
+	h, err := g.runner.opt.Handlers[a.job.Kind], errGoexit
 	defer func() {
 		crashpoint.At(crashpoint.BeforeAck)
 		if e, held := a.verdict(h, err); held {
 			g.handOver(1, e)
 		} else {
 			g.runner.lost(a)
-			g.handOver(1)
+			g.account(1, 0)
 		}
 		g.runner.keeping.ended(1)
 	}()
-	h, err = a.run(slot)
+	err = a.run(slot, h)
 }

@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/verdict"
@@ -31,6 +33,12 @@ const (
 func (a *Attempt) verdict(h *Handler, err error) (e entry, held bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer func() {
+		// Methods of err are the handler's code as well, such as Error on a nil pointer.
+		if v := recover(); v != nil {
+			e, held = a.failed(h, &PanicError{Value: fmt.Sprintf("%T: %v", err, v), Stack: debug.Stack()}), true
+		}
+	}()
 	a.judged = true
 	if a.lost {
 		return entry{}, false
@@ -171,7 +179,7 @@ func (a *Attempt) failure(h *Handler, err error, queue string) []byte {
 	if seen.Backtrace == 0 && h != nil {
 		seen.Backtrace = h.Backtrace
 	}
-	f := wire.Failure{Class: errorClass(err), Message: err.Error(), At: time.Now(), Queue: queue}
+	f := wire.Failure{Class: errorClass(err), Message: fmt.Sprint(err), At: time.Now(), Queue: queue}
 	if panicked, ok := errors.AsType[*PanicError](err); ok {
 		f.Backtrace = panicked.backtrace()
 		if seen.Backtrace == 0 {

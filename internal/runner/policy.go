@@ -24,8 +24,8 @@ type Policy struct {
 	NoDead     bool
 	Backtrace  int
 	Timeout    time.Duration
-	// Backoff says how long to wait after the n-th failure, from 1. No function, or
-	// an answer of zero or less: as Sidekiq does.
+	// Backoff says how long to wait after the n-th failure, from 1. No function, an
+	// answer of zero or less, or a panic: as Sidekiq does.
 	Backoff func(n int, err error) time.Duration
 }
 
@@ -50,13 +50,16 @@ func (p *Policy) after(job *wire.Job, count int, now time.Time) (again, dead boo
 
 func (p *Policy) retryQueue(job *wire.Job) string { return cmp.Or(job.RetryQueue, p.RetryQueue) }
 
-func (p *Policy) delay(count int, err error) time.Duration {
-	if p.Backoff != nil {
-		if d := p.Backoff(count+1, err); d > 0 {
-			return d
+func (p *Policy) delay(count int, err error) (d time.Duration) {
+	defer func() {
+		if v := recover(); v != nil || d <= 0 {
+			d = wire.RetryDelay(count, nil)
 		}
+	}()
+	if p.Backoff != nil {
+		d = p.Backoff(count+1, err)
 	}
-	return wire.RetryDelay(count, nil)
+	return d
 }
 
 // errorClass names the type of an error for people, in the place where Ruby has

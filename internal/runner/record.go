@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -54,12 +53,12 @@ func (e *entry) token() store.Token {
 type recorder struct {
 	fetcher store.Fetcher
 	id      store.Identity
-	log     *slog.Logger
 	outage  *beat.Outage
 	// settled gets what the store has answered. lost says for each entry whether
 	// its job was no longer held.
 	settled func(batch []entry, lost []bool)
-	window  time.Duration // how long a verdict waits for others; belongs to run
+	dropped func(e entry, err error) // told of each verdict that had to be given up
+	window  time.Duration            // how long a verdict waits for others; belongs to run
 
 	mu      sync.Mutex
 	pending [moves][]entry
@@ -98,6 +97,12 @@ func (r *recorder) save(a *Attempt, written chan<- error) {
 
 // hurry sends what there is without waiting for more.
 func (r *recorder) hurry() {
+	r.mu.Lock()
+	nothing := r.left() == 0
+	r.mu.Unlock()
+	if nothing {
+		return
+	}
 	select {
 	case r.now <- struct{}{}:
 	default:
@@ -207,7 +212,7 @@ func (r *recorder) send(ctx context.Context, m move, batch []entry) error {
 			r.settle(batch, err)
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrLeft) || errors.Is(err, store.ErrStale) {
+		if ctx.Err() != nil || beat.Final(err) || errors.Is(err, store.ErrStale) {
 			return err
 		}
 		r.outage.Note("record", err)
@@ -265,17 +270,15 @@ func (r *recorder) settle(batch []entry, err error) {
 	}
 }
 
-// fail gives up a batch: the store was closed under us, or the process ends. Its
-// jobs are still held by this process and will be rescued, so they run again.
+// fail gives up a batch: the store was closed under us, or the process ends.
 func (r *recorder) fail(batch []entry, err error) {
 	for _, e := range batch {
 		if e.written != nil {
 			e.written <- err
 		}
-		if e.move == save || e.attempt == nil {
-			continue
+		if e.move != save && e.attempt != nil {
+			r.dropped(e, err)
 		}
-		r.log.Error("verdict not recorded, the job will run again", append(e.attempt.attrs(), "verdict", e.move.String(), "cause", err)...)
 	}
 }
 
@@ -288,14 +291,13 @@ func (r *recorder) abandon(err error) {
 	}
 }
 
-// flush returns nil once everything handed over so far has been recorded, or ctx's
-// cause.
-func (r *recorder) flush(ctx context.Context) error {
-	for {
+// flush returns once everything handed over so far has been recorded, or ctx ends.
+func (r *recorder) flush(ctx context.Context) {
+	for ctx.Err() == nil {
 		r.mu.Lock()
 		if r.left() == 0 && !r.sending {
 			r.mu.Unlock()
-			return nil
+			return
 		}
 		if r.empty == nil {
 			r.empty = make(chan struct{})
@@ -306,7 +308,6 @@ func (r *recorder) flush(ctx context.Context) error {
 		select {
 		case <-empty:
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 }

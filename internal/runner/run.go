@@ -47,32 +47,31 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // Unwrap returns what the handler panicked with, if that was an error.
 func (e *PanicError) Unwrap() error { err, _ := e.Value.(error); return err }
 
-// run calls the job's handler, if it has one and is to be run. The handler is
-// returned if there is one, and the error is nil only if it returned nil.
-func (a *Attempt) run(slot string) (*Handler, error) {
-	r, job := a.runner, a.job
-	h := r.opt.Handlers[job.Kind]
+// run calls the job's handler, if it has one and is to be run. It returns nil only
+// if the handler has.
+func (a *Attempt) run(slot string, h *Handler) error {
+	shared, expires := a.runner.shared, a.job.History.Expires
 	switch {
 	case a.unread != nil:
-		return nil, fmt.Errorf("%w: %w", errUnreadable, a.unread)
-	case begun(job) == 0 && !job.History.Expires.IsZero() && time.Now().After(job.History.Expires):
-		return h, errExpired
-	case r.shared && (h == nil || job.BID != ""):
-		return h, errForeign
+		return fmt.Errorf("%w: %w", errUnreadable, a.unread)
+	case begun(a.job) == 0 && !expires.IsZero() && time.Now().After(expires):
+		return errExpired
+	case shared && (h == nil || a.job.BID != ""):
+		return errForeign
 	case h == nil:
-		return nil, &UnknownKindError{job.Kind}
+		return &UnknownKindError{a.job.Kind}
 	}
 	ctx, end, ok := a.begin(slot, h)
 	if !ok {
-		return h, errNotBegun
+		return errNotBegun
 	}
 	defer end()
 	crashpoint.At(crashpoint.InHandler)
-	err := call(ctx, h.Run, job)
+	err := call(ctx, h.Run, a.job)
 	if err != nil && errors.Is(context.Cause(ctx), verdict.ErrTimeout) {
 		err = fmt.Errorf("%w: %w", verdict.ErrTimeout, err)
 	}
-	return h, err
+	return err
 }
 
 // begun counts the runs that a job has had.

@@ -9,10 +9,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/beat"
@@ -24,8 +27,8 @@ import (
 	"github.com/ebbjobs/ebb/wire"
 )
 
-// Options are what a process is made of. All but Handlers, Embedded, EndCutOff,
-// RSS, DeadMax and DeadAge must be set.
+// Options are what a process is made of. Store, ID, Log, Groups, Beat, TTL and Poll
+// must be set.
 type Options struct {
 	Store    store.Store
 	ID       store.Identity
@@ -45,6 +48,8 @@ type Options struct {
 	// EndCutOff ends the jobs' contexts when the lease must be about to lapse, since
 	// no beat was answered. Else they go on, and may run beside their rescued selves.
 	EndCutOff bool
+
+	GraceFrom string // where Stop.Grace comes from, in words
 
 	RSS     func() int64  // nil: not told
 	DeadMax int           // 0: as the store does
@@ -74,11 +79,14 @@ type Runner struct {
 	foreign sync.Map // kinds that were warned of
 	oldest  uint64   // fetch without an answer when the last beat was made up
 
-	started  chan struct{} // closed when the process is registered
-	reported chan struct{} // closed when the report is there
-	report   store.StopReport
-	done     chan struct{} // closed when Run returns
-	err      error         // what Run returned
+	unrecorded atomic.Int64 // verdicts that had to be given up
+
+	started   chan struct{} // closed when the process is registered
+	reported  chan struct{} // closed when the report is there
+	report    store.StopReport
+	published bool          // there is a report; belongs to Run
+	done      chan struct{} // closed when Run returns
+	err       error         // what Run returned
 }
 
 // New makes a runner. It returns an error if o.Stop is impossible.
@@ -100,13 +108,13 @@ func New(o Options) (*Runner, error) {
 		done:     make(chan struct{}),
 	}
 	r.outage = &beat.Outage{Log: r.log}
-	r.heart = &beat.Heart{
+	r.heart = beat.New(beat.Config{
 		Keeper: o.Store, Every: o.Beat, TTL: o.TTL, Outage: r.outage,
 		Presence: r.presence, Answered: r.answered, CutOff: r.cutOff,
-	}
+	})
 	r.record = &recorder{
-		fetcher: o.Store, id: o.ID, log: r.log, outage: r.outage,
-		settled: r.settled, wake: make(chan struct{}, 1), now: make(chan struct{}, 1),
+		fetcher: o.Store, id: o.ID, outage: r.outage,
+		settled: r.settled, dropped: r.dropped, wake: make(chan struct{}, 1), now: make(chan struct{}, 1),
 	}
 	slots := 0
 	for i, conf := range o.Groups {
@@ -126,41 +134,43 @@ func New(o Options) (*Runner, error) {
 func (r *Runner) Run(ctx context.Context) (err error) {
 	defer func() {
 		r.inbox.close()
-		r.publish()
 		r.err = err
-		close(r.done)
+		r.publish(true)
 	}()
 	// Everything but the waiting for a stop outlives ctx.
 	life, endLife := context.WithCancel(context.WithoutCancel(ctx))
 	defer endLife()
+	fetchable, endFetching := context.WithCancel(life)
+	defer endFetching()
 	r.jobs, r.endJobs = context.WithCancelCause(life)
+	r.gate.open(fetchable)
 
-	began := time.Now()
-	if err := r.heart.Register(ctx); err != nil {
-		if ctx.Err() != nil {
+	stopped, err := r.register(ctx)
+	if err != nil {
+		if ctx.Err() != nil || stopped {
 			return nil
 		}
 		return fmt.Errorf("runner: register %s: %w", r.opt.ID, err)
 	}
-	r.logStart(began)
 	close(r.started)
 
-	var fetching, beating, recording sync.WaitGroup
-	fetchable, endFetching := context.WithCancel(life)
 	beatable, endBeating := context.WithCancel(life)
+	defer endBeating()
 	recordable, endRecording := context.WithCancel(life)
-	defer func() { endFetching(); endBeating(); endRecording() }()
-
+	defer endRecording()
+	var fetching, beating, recording sync.WaitGroup
 	beating.Go(func() {
 		if err := r.heart.Run(beatable); err != nil {
+			r.outage.End(err)
 			r.Tell(lifecycle.Event{Kind: lifecycle.Stop, Why: err.Error()})
 		}
 	})
 	recording.Go(func() { r.record.run(recordable) })
-	r.gate.open(fetchable)
 	r.startFetching(fetchable, &fetching)
 
-	r.watch(ctx)
+	if !stopped {
+		r.watch(ctx)
+	}
 	deaf := r.giveUp()
 
 	goodbye := r.view.goodbye()
@@ -173,7 +183,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	}
 	flushing, cancel := context.WithDeadlineCause(life, goodbye.Add(-time.Until(goodbye)/4), errNoTime)
 	defer cancel()
-	unrecorded := r.record.flush(flushing)
+	r.record.flush(flushing)
 	endRecording()
 	recording.Wait()
 	endBeating()
@@ -182,10 +192,35 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	if len(deaf) == 0 {
 		r.slots.Wait()
 	}
-	if err == nil && unrecorded != nil {
-		err = fmt.Errorf("runner: record the last verdicts: %w", unrecorded)
+	if n := r.unrecorded.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("runner: %d verdicts were not recorded; their jobs may run again", n))
 	}
 	return err
+}
+
+// register makes the process known to the store. It listens meanwhile, since the
+// store may be away for long: stopped says that the process has been stopped, be it
+// registered by then or not.
+func (r *Runner) register(ctx context.Context) (stopped bool, err error) {
+	began := time.Now()
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	registered := make(chan error, 1)
+	go func() { registered <- r.heart.Register(ctx) }()
+	for {
+		select {
+		case err = <-registered:
+			if err == nil {
+				r.logStart(began)
+			}
+			return stopped, err
+		case <-r.inbox.wake:
+			if r.hear(r.inbox.take()) {
+				stopped = true
+				giveUp()
+			}
+		}
+	}
 }
 
 func (r *Runner) startFetching(ctx context.Context, wg *sync.WaitGroup) {
@@ -332,7 +367,20 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 func (r *Runner) lost(a *Attempt) {
 	r.keeping.forget(a)
 	r.keeping.fate(a.fate("lost lease", nil))
+	if a.since.IsZero() {
+		r.log.Info("job was taken by another process before it began here", a.attrs()...)
+		return
+	}
 	r.log.Warn("job ran here although another process had taken it", append(a.attrs(), "took", a.took())...)
+}
+
+// dropped sees off a job whose verdict had to be given up. The store still has this
+// process holding it, so it goes back with what nobody runs.
+func (r *Runner) dropped(e entry, err error) {
+	r.unrecorded.Add(1)
+	r.log.Error("verdict not recorded, the job may run again", append(e.attempt.attrs(), "verdict", e.move.String(), "cause", err)...)
+	r.keeping.forget(e.attempt)
+	e.attempt.group.account(0, -1)
 }
 
 // warnForeign says once for each kind that its jobs are left to others.
@@ -345,4 +393,21 @@ func (r *Runner) warnForeign(job *wire.Job) {
 		why = "part of a batch"
 	}
 	r.log.Warn("jobs of this kind are given back for others to run", "kind", job.Kind, "cause", why)
+}
+
+// sleep waits for d; it reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// jitter spreads what would otherwise come all at once.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d/2+1)
 }

@@ -104,10 +104,10 @@ func (r *Runner) hear(messages []message) (leave bool) {
 		events = append(events, m.event)
 	}
 	for _, e := range events {
-		leave = r.act(r.view.on(e)) || leave
+		leave = r.follow(e) || leave
 	}
 	if r.view.state() == lifecycle.Draining && r.keeping.idle() {
-		leave = r.act(r.view.on(lifecycle.Event{Kind: lifecycle.Idle})) || leave
+		leave = r.follow(lifecycle.Event{Kind: lifecycle.Idle}) || leave
 	}
 	for _, m := range messages {
 		if m.heard != nil {
@@ -117,18 +117,22 @@ func (r *Runner) hear(messages []message) (leave bool) {
 	return leave
 }
 
-func (r *Runner) act(actions []lifecycle.Action) (leave bool) {
+// follow does what the lifecycle answers to one event.
+func (r *Runner) follow(e lifecycle.Event) (leave bool) {
+	before := r.view.state()
+	actions := r.view.on(e)
+	if state := r.view.state(); state != before && state != lifecycle.Stopped {
+		r.enter(state.String())
+	}
 	for _, action := range actions {
 		switch action {
 		case lifecycle.StartFetching:
 			r.keeping.watch(false)
 			r.notice.takeBack()
 			r.gate.reopen()
-			r.enter("running")
 		case lifecycle.StopFetching:
 			r.keeping.watch(true)
 			r.gate.close()
-			r.enter(r.view.state().String())
 			r.saveAll()
 		case lifecycle.Notify:
 			_, deadlines := r.view.get()
@@ -164,7 +168,7 @@ func (r *Runner) giveUp() (deaf []*Attempt) {
 		return deaf
 	}
 	r.enter("deaf")
-	r.publish()
+	r.publish(false)
 	for !r.keeping.idle() {
 		select {
 		case <-r.keeping.quiesced:
@@ -214,12 +218,17 @@ func (r *Runner) stopReport() store.StopReport {
 	return report
 }
 
-// publish makes the report known, the first time it is called.
-func (r *Runner) publish() {
-	select {
-	case <-r.reported:
-	default:
+// publish makes the report known, unless it is, and the end too where Run returns.
+// Whoever sees the report first sees then whether that was the end.
+func (r *Runner) publish(ended bool) {
+	known := r.published
+	if r.published = true; !known {
 		r.report = r.stopReport()
+	}
+	if ended {
+		close(r.done)
+	}
+	if !known {
 		close(r.reported)
 	}
 }
@@ -251,7 +260,7 @@ func (r *Runner) logStart(began time.Time) {
 	r.journal.enter("running", 0)
 	r.log.Info("process running", "state", "running", "took", time.Since(began),
 		"store", r.opt.Store.Describe().URL, "concurrency", slots, "queues", queues,
-		"grace", grace, "jobs_end", d.JobsEnd.Sub(began), "give_up", d.GiveUp.Sub(began), "goodbye", d.Goodbye.Sub(began),
+		"grace", grace, "grace_from", r.opt.GraceFrom, "jobs_end", d.JobsEnd.Sub(began), "give_up", d.GiveUp.Sub(began), "goodbye", d.Goodbye.Sub(began),
 		"beat", r.opt.Beat, "lease", r.opt.TTL)
 }
 

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +17,7 @@ import (
 	"github.com/ebbjobs/ebb/internal/verdict"
 	"github.com/ebbjobs/ebb/lifecycle"
 	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/store/storetest"
 	"github.com/ebbjobs/ebb/wire"
 )
 
@@ -323,7 +324,7 @@ func TestWhatAJobReturnsDuringAStop(t *testing.T) {
 		"nil":                  {func(context.Context) error { return nil }, "finished"},
 		"the context's error":  {func(ctx context.Context) error { return ctx.Err() }, "handed back"},
 		"its cause":            {func(ctx context.Context) error { return context.Cause(ctx) }, "handed back"},
-		"what a library made":  {func(ctx context.Context) error { return &http.ProtocolError{ErrorString: "gone"} }, "handed back"},
+		"what a library made":  {func(ctx context.Context) error { return &fs.PathError{Op: "read", Path: "pipe", Err: errBoom} }, "handed back"},
 		"a snooze":             {func(context.Context) error { return &verdict.Snooze{D: time.Minute} }, "snoozed"},
 		"a discard":            {func(context.Context) error { return &verdict.Discard{Err: errBoom} }, "discarded"},
 		"nothing, but a panic": {func(context.Context) error { panic("ouch") }, "failed"},
@@ -374,6 +375,23 @@ func TestEventsBeforeRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "reason", r.Report().Reason, "early")
+	})
+}
+
+func TestAStopWhileTheStoreIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.flaky.Each(func(string) storetest.Fault { return storetest.Fault{Err: errAway} })
+		p := w.run(nil)
+		time.Sleep(time.Hour)
+		equal(t, "lines that say so", w.log.count("store does not answer"), 1)
+		p.Tell(lifecycle.Event{Kind: lifecycle.Stop, Why: "SIGTERM"})
+		asked := time.Now()
+		<-p.Done()
+		equal(t, "took", time.Since(asked), 0)
+		if err := p.Err(); err != nil {
+			t.Errorf("Run returned %v", err)
+		}
 	})
 }
 

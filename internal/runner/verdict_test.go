@@ -52,6 +52,14 @@ func TestWhatAHandlerReturnsDecides(t *testing.T) {
 			run:   func(context.Context, *wire.Job) error { runtime.Goexit(); return nil },
 			place: store.Retrying, book: func(b store.Books) int64 { return b.Retried }, class: "error", failed: 1,
 		},
+		"an error that panics": {
+			run:   func(context.Context, *wire.Job) error { return (*hollow)(nil) },
+			place: store.Retrying, book: func(b store.Books) int64 { return b.Retried }, class: "panic", failed: 1,
+		},
+		"an error, and a backoff that panics": {
+			run: func(context.Context, *wire.Job) error { return errBoom }, policy: Policy{Backoff: func(int, error) time.Duration { panic("ouch") }},
+			place: store.Retrying, book: func(b store.Books) int64 { return b.Retried }, class: "error", failed: 1,
+		},
 		"the last error": {
 			run: func(context.Context, *wire.Job) error { return errBoom }, job: failed, policy: Policy{Retry: wire.RetryTimes(2)},
 			place: store.Dead, book: func(b store.Books) int64 { return b.Buried }, class: "error", count: 2, failed: 1,
@@ -130,6 +138,12 @@ func TestWhatAHandlerReturnsDecides(t *testing.T) {
 		})
 	}
 }
+
+// hollow is an error that cannot be asked for anything when it is nil.
+type hollow struct{ text string }
+
+func (h *hollow) Error() string { return h.text }
+func (h *hollow) Unwrap() error { return errors.New(h.text) }
 
 func TestAJobThatCannotBeReadIsBuriedAsItIs(t *testing.T) {
 	t.Parallel()

@@ -172,8 +172,9 @@ func (s *Store) Rescue(ctx context.Context, g store.Salvage) (moved int, err err
 	if p == nil {
 		return 0, nil
 	}
-	// Who saw it die needs no lease to tell.
-	if g.Cause != store.Witnessed && (now.Before(p.until) || g.Seen != strconv.FormatUint(p.seen, 10)) {
+	// A lease that had ended and is unchanged is at its end still. Who saw the process
+	// die needs no lease to tell.
+	if g.Cause != store.Witnessed && g.Seen != strconv.FormatUint(p.seen, 10) {
 		return 0, nil
 	}
 	// The last goes to the front first.

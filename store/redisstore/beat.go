@@ -69,11 +69,15 @@ func stateOf(p store.Presence) string {
 
 func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err error) {
 	shards := s.shards(u.queues)
-	requests := make([]*request, len(shards), len(shards)+1)
+	requests := make([]*request, len(shards), len(shards)+2)
 	for i, shard := range shards {
 		requests[i] = s.lease(shard, u.p.ID, u.ttl)
 	}
-	replies, err := s.do(ctx, append(requests, s.heartbeat(u))...)
+	requests = append(requests, s.heartbeat(u))
+	if !s.cluster {
+		requests = append(requests, s.tally(u.queues))
+	}
+	replies, err := s.do(ctx, requests...)
 	if err != nil {
 		return orders, err
 	}
@@ -128,6 +132,17 @@ func (s *Store) lease(queues []string, id store.Identity, ttl time.Duration) *re
 		keys = append(keys, s.held(q, id))
 	}
 	return &request{script: beatScript, keys: keys, args: []string{string(id), strconv.FormatInt(ttl.Milliseconds(), 10)}}
+}
+
+// tally brings Sidekiq's counters up to the books of queues. Ruby writes them with
+// its beats, too.
+func (s *Store) tally(queues []string) *request {
+	today := s.now().UTC().Format(":2006-01-02")
+	keys := []string{"stat:processed", "stat:failed", "stat:processed" + today, "stat:failed" + today}
+	for _, q := range queues {
+		keys = append(keys, s.books(q))
+	}
+	return &request{script: tallyScript, keys: keys}
 }
 
 // leased reads the answer to lease, and notes what is held of queues.

@@ -22,7 +22,6 @@ var kinds = []struct {
 }{
 	{"WRONGPASS", nil, false, "check the user and the password in the URL: redis://user:password@host:6379/0"},
 	{"NOAUTH", nil, false, "the server asks for a password: redis://:password@host:6379/0"},
-	{"AUTH <password> called without", nil, false, "the server has no password: take it out of the URL"},
 	{"NOPERM", nil, false, "give the ACL user the commands and the keys that docs/reference lists"},
 	{"LOADING", store.ErrUnreachable, true, "the server is still loading its data; try again"},
 	{"MASTERDOWN", store.ErrUnreachable, true, "the replica has lost its primary; wait for the failover"},
@@ -34,7 +33,6 @@ var kinds = []struct {
 	{"OOM command not allowed", errMemory, false, "the server has reached maxmemory: give it more, or let workers drain the queues"},
 	{"CROSSSLOT", nil, false, "this is a cluster: add ?layout=cluster to the URL"},
 	{"MOVED ", nil, false, "this is a cluster: add ?layout=cluster to the URL"},
-	{"cluster support disabled", nil, false, "this is no cluster: take ?layout=cluster out of the URL"},
 	{"invalid DB index", nil, false, "the server has fewer databases: write redis://host:6379/0"},
 	{"DB index is out of range", nil, false, "the server has fewer databases: write redis://host:6379/0"},
 	{"WRONGTYPE", nil, false, "a key of that name holds something else; keep ebb's jobs in a database of their own"},
@@ -98,7 +96,13 @@ func (s *Store) explain(ctx context.Context, err error) error {
 		return err
 	}
 	if ended := s.ended(ctx); ended != nil {
-		return ended
+		if !errors.Is(ended, context.DeadlineExceeded) {
+			return ended
+		}
+		// The time is up; what it went by with is worth telling.
+		if !errors.Is(err, ended) {
+			err = fmt.Errorf("%w: %w", ended, err)
+		}
 	}
 	return store.WithHint(fmt.Errorf("%w: %s: %w", store.ErrUnreachable, s.shown, err),
 		"look whether the server runs and can be reached from here: %s ping", s.cli())

@@ -175,11 +175,11 @@ func (s *Store) takeFrom(ctx context.Context, l *look, shares []store.Share, n i
 	if l.turn > 0 {
 		l.turn++
 	}
-	reply, err := s.one(ctx, &request{script: fetchScript, keys: keys, args: args, once: l.call.Seq == 0})
+	replies, err := s.swift(ctx, &request{script: fetchScript, keys: keys, args: args, once: l.call.Seq == 0})
 	if err != nil {
 		return nil, err
 	}
-	answer, err := reply.ToArray()
+	answer, err := replies[0].ToArray()
 	if err != nil {
 		return nil, err
 	}

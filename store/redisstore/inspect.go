@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,18 +96,19 @@ func (s *Store) processes(ctx context.Context) ([]store.Process, error) {
 		return nil, err
 	}
 	shown, _ := replies[0].AsStrMap()
+	holds, err := s.holds(ctx, leases, queues)
+	if err != nil {
+		return nil, err
+	}
 	var processes []store.Process
 	for id, ls := range leases {
-		p := store.Process{Presence: store.Presence{ID: id}, Lang: "go"}
+		p := store.Process{Presence: store.Presence{ID: id}, Lang: "go", Holds: holds[id]}
 		end := slices.MaxFunc(ls, func(a, b lease) int { return cmp.Compare(a.end, b.end) }).end
 		p.Lapsed = end <= now
 		if seen, ok := readPresence([]byte(shown[string(id)])); ok {
 			p.Presence = seen.Presence
 			// A lease that was cut short says nothing of the last beat.
 			p.Beat = latest(epoch(strconv.FormatFloat(seen.At, 'f', 6, 64)), time.UnixMilli(end-seen.TTL).UTC())
-		}
-		if p.Holds, err = s.holds(ctx, id, queues); err != nil {
-			return nil, err
 		}
 		processes = append(processes, p)
 	}
@@ -123,20 +125,25 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func (s *Store) holds(ctx context.Context, id store.Identity, queues []string) (n int64, err error) {
-	requests := make([]*request, len(queues))
-	for i, q := range queues {
-		requests[i] = command("HLEN", s.held(q, id))
-	}
-	if len(requests) == 0 {
-		return 0, nil
+// holds counts what each process holds.
+func (s *Store) holds(ctx context.Context, leases map[store.Identity][]lease, queues []string) (map[store.Identity]int64, error) {
+	var requests []*request
+	ids := slices.Collect(maps.Keys(leases))
+	for _, id := range ids {
+		for _, q := range queues {
+			requests = append(requests, command("HLEN", s.held(q, id)))
+		}
 	}
 	replies, err := s.do(ctx, requests...)
-	for i := range replies {
-		held, _ := replies[i].AsInt64()
-		n += held
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	holds := map[store.Identity]int64{}
+	for i := range replies {
+		n, _ := replies[i].AsInt64()
+		holds[ids[i/len(queues)]] += n
+	}
+	return holds, nil
 }
 
 // rubyProcesses reads the processes among ids that are not ebb's and live.
@@ -146,9 +153,6 @@ func (s *Store) rubyProcesses(ctx context.Context, ids []string, ours map[store.
 	for _, id := range ids {
 		record := s.fleet(id)
 		requests = append(requests, command("HGETALL", record), command("HGETALL", record+":work"), command("HGETALL", record+":workers"))
-	}
-	if len(requests) == 0 {
-		return nil, nil
 	}
 	replies, err := s.do(ctx, requests...)
 	if err != nil {
@@ -177,10 +181,7 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 	if err != nil {
 		return st, err
 	}
-	ids := make([]store.Identity, 0, len(leases))
-	for id := range leases {
-		ids = append(ids, id)
-	}
+	ids := slices.Collect(maps.Keys(leases))
 	requests := []*request{command("GET", s.fleet("stat:processed")), command("GET", s.fleet("stat:failed"))}
 	for _, place := range []store.Place{store.Scheduled, store.Retrying, store.Dead} {
 		if !s.cluster {
@@ -217,11 +218,11 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 		}
 		st.Ready += b.Waiting
 		st.Held += b.Held
+		// Beats carry these over to Sidekiq's counters; in a cluster nobody does.
+		count := func(name string) int64 { n, _ := strconv.ParseInt(fields[name], 10, 64); return n }
+		st.Processed += b.Done + b.Discarded + count("ended") - count("tallied")
+		st.Failed += count("failed") - count("tallied-failed")
 		if s.cluster {
-			processed, _ := strconv.ParseInt(fields["processed"], 10, 64)
-			failed, _ := strconv.ParseInt(fields["failed"], 10, 64)
-			st.Processed += processed
-			st.Failed += failed
 			st.Scheduled += b.Scheduled
 			st.Retrying += b.Retrying
 			st.Dead += b.Dead

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 	"time"
@@ -62,6 +63,11 @@ func stamped(payload []byte, to store.Place, queue string, now time.Time) []byte
 	return job.With(&p)
 }
 
+// move is the call of the script for jobs that nobody holds.
+func (e *edge) move(s *Store) *request {
+	return e.request(s, moveScript, "", store.Call{}, nil, []string{rand.Text()})
+}
+
 // byHand moves what is still where it was found.
 func (s *Store) byHand(ctx context.Context, picks []store.Pick, add func(*edges, key, store.Pick)) (moved int, err error) {
 	if err := tooMany(len(picks)); err != nil {
@@ -75,10 +81,7 @@ func (s *Store) byHand(ctx context.Context, picks []store.Pick, add func(*edges,
 	}
 	requests := make([]*request, len(es.all))
 	for i, e := range es.all {
-		requests[i] = e.request(s, moveScript, "", store.Call{}, nil, nil)
-	}
-	if len(requests) == 0 {
-		return 0, s.ended(ctx)
+		requests[i] = e.move(s)
 	}
 	replies, err := s.do(ctx, requests...)
 	for i := range replies {

@@ -36,7 +36,8 @@ const (
 // Store is a Redis or Valkey server, a pair of them behind Sentinel, or a cluster.
 type Store struct {
 	config
-	client      rueidis.Client // for all that does not wait
+	client      rueidis.Client // shared by all calls but the most frequent
+	alone       alone          // for these, and for what waits
 	description store.Description
 
 	pushes, schedules gatherer
@@ -77,8 +78,8 @@ type boot struct {
 //	redis-sentinel://[user:password@]host1:26379,host2:26379/name/0
 //
 // Parameters: layout=cluster for Redis Cluster, without Ruby; wait=n for a Push that
-// returns when n replicas have it, too; connections=few for a process that polls
-// instead of keeping a connection for each queue; sentinel_user, sentinel_password.
+// returns when n replicas have it, too; connections=few for a process that waits on
+// one connection instead of on one for each queue; sentinel_user, sentinel_password.
 func Open(ctx context.Context, url string) (*Store, error) {
 	c, err := parse(url)
 	if err != nil {
@@ -146,26 +147,33 @@ func (s *Store) look(ctx context.Context) error {
 	case was != "" && was != layout:
 		return store.WithHint(fmt.Errorf("this server's jobs are kept in the layout %q, not %q", was, layout), "open it with ?layout=%s", was)
 	}
-	s.describe(ctx)
+	info := s.info(ctx)
+	s.description = s.describe(info, func(name string) string { return s.setting(ctx, name) })
+	if info["role"] == "slave" {
+		return nil // it can be looked at
+	}
+	// Neither is worth refusing to open for: a server that is full or may not be
+	// written says so when it is asked to keep a job.
 	if was == "" {
-		// A server that is full or a replica says so when it is asked to keep a job.
 		s.do(ctx, command("HSET", meta, "layout", layout, "version", strconv.Itoa(version), "min_reader", strconv.Itoa(minReader)))
 	}
-	queues, _ := replies[1].AsStrSlice()
-	return s.unbox(ctx, queues)
+	s.unbox(ctx, texts(replies[1]))
+	return ctx.Err()
 }
 
-// describe reads what the server tells of itself. An ACL may hide that.
-func (s *Store) describe(ctx context.Context) {
+// describe makes sense of what the server tells of itself. An ACL may hide that.
+func (s *Store) describe(info map[string]string, setting func(name string) string) store.Description {
 	d := store.Description{
 		Driver: "redis", URL: s.shown, Hosts: true, RubyShares: !s.cluster,
 		Durability: "unknown: the server does not show its settings",
-		Wake:       fmt.Sprintf("pushed, by a blocking move for each of at most %d queues; polled beyond", maxWaits),
+		Wake:       fmt.Sprintf("pushed, by a blocking move for each of at most %d queues; by tracking beyond", maxWaits),
 	}
-	if s.cluster || s.poll {
+	switch {
+	case s.cluster:
 		d.Wake = "polled"
+	case s.few:
+		d.Wake = "pushed, by tracking"
 	}
-	info := s.info(ctx)
 	number := cmp.Or(info["valkey_version"], info["redis_version"])
 	name := "Redis"
 	if info["server_name"] == "valkey" || info["valkey_version"] != "" {
@@ -183,7 +191,7 @@ func (s *Store) describe(ctx context.Context) {
 	switch info["aof_enabled"] {
 	case "1":
 		d.Durability = "append-only file"
-		switch s.setting(ctx, "appendfsync") {
+		switch setting("appendfsync") {
 		case "always":
 			d.Durability += ", on disk when the call returns"
 		case "everysec":
@@ -201,7 +209,10 @@ func (s *Store) describe(ctx context.Context) {
 	if s.cluster {
 		d.Durability += "; a move to another queue may double a job if the mover is killed, never lose one"
 	}
-	s.description = d
+	if info["role"] == "slave" {
+		d.Warnings = append(d.Warnings, "the server is a replica: it can be looked at, and keeps no jobs")
+	}
+	return d
 }
 
 func (s *Store) info(ctx context.Context) map[string]string {
@@ -252,6 +263,7 @@ func (s *Store) Close() error {
 		s.busy.Wait()
 		s.client.Close()
 		s.blockers.close()
+		s.alone.close()
 	})
 	return nil
 }

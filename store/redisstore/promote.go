@@ -65,10 +65,11 @@ func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next
 
 // shelf is what is to be moved out of the sets of one slot.
 type shelf struct {
-	queue string // in a cluster, whose sets they are
-	due   []dueJob
-	dead  []string
-	next  time.Duration // until the next one is due; negative: there is none
+	queue   string // in a cluster, whose sets they are
+	due     []dueJob
+	dead    []string
+	next    time.Duration // until the next one is due; negative: there is none
+	letters int64         // in the outbox
 }
 
 type dueJob struct {
@@ -91,7 +92,7 @@ func (s *Store) dueNow(ctx context.Context, p store.Promotion, most int) (mine b
 			script: dueScript,
 			keys:   []string{s.set(store.Scheduled, q), s.set(store.Retrying, q), s.set(store.Dead, q)},
 			args:   []string{strconv.Itoa(most), strconv.Itoa(p.DeadMax), strconv.FormatInt(int64(p.DeadAge.Seconds()), 10)},
-		})
+		}, command("HLEN", s.outbox(q)))
 	}
 	replies, err := s.do(ctx, requests...)
 	if err != nil {
@@ -101,11 +102,12 @@ func (s *Store) dueNow(ctx context.Context, p store.Promotion, most int) (mine b
 		return false, nil, err
 	}
 	for i, q := range queues {
-		sh, err := s.readShelf(replies[i+1])
+		sh, err := s.readShelf(replies[1+2*i])
 		if err != nil {
 			return false, nil, err
 		}
 		sh.queue = q
+		sh.letters, _ = replies[2+2*i].AsInt64()
 		sh.due = sh.due[:min(len(sh.due), most)]
 		shelves = append(shelves, sh)
 	}
@@ -142,6 +144,7 @@ func (s *Store) readShelf(reply rueidis.RedisMessage) (sh shelf, err error) {
 func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err error) {
 	var requests []*request
 	var abroad []*edge
+	var forsaken []string // queues with letters that somebody may have died over
 	promotes := map[int]bool{}
 	for _, sh := range shelves {
 		var members []string
@@ -158,27 +161,24 @@ func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err erro
 		}
 		for _, e := range es.all {
 			promotes[len(requests)] = true
-			requests = append(requests, e.request(s, moveScript, "", store.Call{}, nil, nil))
+			requests = append(requests, e.move(s))
 			abroad = append(abroad, e)
+		}
+		if sh.letters > 0 {
+			forsaken = append(forsaken, sh.queue)
 		}
 		es = edges{layout: s.layout}
 		for i, member := range sh.dead {
 			es.drop(store.Dead, queues[len(sh.due)+i], member, "trimmed")
 		}
 		for _, e := range es.all {
-			requests = append(requests, e.request(s, moveScript, "", store.Call{}, nil, nil))
+			requests = append(requests, e.move(s))
 		}
 	}
-	if s.cluster {
-		// Letters that somebody died over.
-		for _, sh := range shelves {
-			if err := s.deliverFrom(ctx, sh.queue); err != nil {
-				return 0, err
-			}
+	for _, q := range forsaken {
+		if err := s.deliverFrom(ctx, q); err != nil {
+			return 0, err
 		}
-	}
-	if len(requests) == 0 {
-		return 0, nil
 	}
 	replies, err := s.do(ctx, requests...)
 	for i := range replies {

@@ -45,18 +45,22 @@ func (s *Store) enqueue(ctx context.Context, g *gatherer, call store.Call, items
 	if err := tooMany(len(items)); err != nil {
 		return nil, err
 	}
-	a := &arrival{ctx: ctx, call: call, items: copied(items), results: make([]store.Result, len(items)), done: make(chan struct{})}
-	g.mu.Lock()
-	g.waiting = append(g.waiting, a)
-	start := !g.running
-	g.running = true
-	g.mu.Unlock()
-	if start {
-		if !s.enter() {
-			return nil, store.ErrClosed
-		}
-		go func() { defer s.busy.Done(); g.run() }()
+	if !s.enter() {
+		return nil, store.ErrClosed
 	}
+	a := &arrival{ctx: ctx, call: call, items: items, results: make([]store.Result, len(items)), done: make(chan struct{})}
+	g.mu.Lock()
+	if !g.running { // nobody else is at it: no goroutine in between
+		g.running = true
+		g.mu.Unlock()
+		g.send(ctx, []*arrival{a})
+		g.handOver(&s.busy)
+		return a.results, a.err
+	}
+	a.items = copied(items)
+	g.waiting = append(g.waiting, a)
+	g.mu.Unlock()
+	defer s.busy.Done()
 	select {
 	case <-a.done:
 		return a.results, a.err
@@ -84,6 +88,18 @@ func tooMany(n int) error {
 	return nil
 }
 
+// handOver lets those who came meanwhile go on without the caller, who has its answer.
+// It ends the caller's part of busy.
+func (g *gatherer) handOver(busy *sync.WaitGroup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.running = len(g.waiting) > 0; !g.running {
+		busy.Done()
+		return
+	}
+	go func() { defer busy.Done(); g.run() }()
+}
+
 // run sends until nobody waits.
 func (g *gatherer) run() {
 	for {
@@ -95,9 +111,7 @@ func (g *gatherer) run() {
 			return
 		}
 		// The others in the batch still want theirs when the first one's ctx ends.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), replyWithin)
-		g.send(ctx, batch)
-		cancel()
+		g.send(context.WithoutCancel(batch[0].ctx), batch)
 		for _, a := range batch {
 			close(a.done)
 		}
@@ -214,7 +228,7 @@ func (s *Store) sendArrivals(ctx context.Context, batch []*arrival, address func
 	replies := make([]rueidis.RedisMessage, len(parcels))
 	err := s.enlist(ctx, parcels)
 	if err == nil {
-		replies, err = s.do(ctx, requests...)
+		replies, err = s.swift(ctx, requests...)
 	}
 	crashpoint.At(crashpoint.DuringPush)
 	if err == nil && s.replicas > 0 {
@@ -286,9 +300,6 @@ func (t part) answer(said string, err error) {
 		t.of.err = errors.New(said)
 		if k := kindOfText(said); k >= 0 {
 			t.of.err = store.WithHint(t.of.err, "%s", kinds[k].hint)
-			if kinds[k].sentinel == errMemory {
-				t.of.err = full(t.of.err)
-			}
 		}
 	}
 }

@@ -231,9 +231,6 @@ func (s *Store) rescue(ctx context.Context, g store.Salvage) (moved int, err err
 		requests[i] = e.request(s, rescueScript, g.ID, store.Call{}, s.departure(g.ID),
 			[]string{string(g.ID), strconv.FormatInt(end, 10), flag(g.Cause == store.Witnessed), report})
 	}
-	if len(requests) == 0 {
-		return 0, nil
-	}
 	replies, err := s.do(ctx, requests...)
 	forgotten := false
 	for i := range replies {
@@ -323,19 +320,24 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 	}
 	es := edges{layout: s.layout}
 	slices.Sort(queues)
-	for _, q := range slices.Compact(queues) {
+	queues = slices.Compact(queues)
+	for _, q := range queues {
 		es.of(q).number(q)
 	}
 	if len(queues) == 0 {
 		es.of("") // it has never had a queue, and still leaves
 	}
 	missing, deaf := s.hand(&es, f)
-	requests := make([]*request, len(es.all), len(es.all)+1)
+	requests := make([]*request, len(es.all), len(es.all)+2)
 	for i, e := range es.all {
 		head := append([]string{string(f.ID), report, strconv.Itoa(len(deaf[e]) / 2)}, deaf[e]...)
 		requests[i] = e.request(s, leaveScript, f.ID, call, s.departure(f.ID), head)
 	}
-	replies, err := s.do(ctx, append(requests, s.claim(f.ID, 0))...)
+	requests = append(requests, s.claim(f.ID, 0))
+	if !s.cluster {
+		requests = append(requests, s.tally(queues))
+	}
+	replies, err := s.do(ctx, requests...)
 	if err != nil {
 		return err
 	}
@@ -354,7 +356,7 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 	if err := s.deliver(ctx, es.all); err != nil {
 		return err
 	}
-	if err := s.unbox(ctx, slices.Compact(queues)); err != nil {
+	if err := s.unbox(ctx, queues); err != nil {
 		return err
 	}
 	return store.NotHeld(missing)

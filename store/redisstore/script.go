@@ -6,9 +6,12 @@ import (
 	"embed"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/ebbjobs/ebb/store"
 )
 
 //go:embed scripts/*.lua
@@ -35,7 +38,7 @@ var (
 	pushScript       = load("push")
 	scheduleScript   = load("schedule")
 	fetchScript      = load("fetch")
-	ackScript        = load("held", "ack")
+	ackScript        = load("ack")
 	shelveScript     = load("held", "shelve")
 	requeueScript    = load("held", "requeue")
 	checkpointScript = load("held", "checkpoint")
@@ -51,6 +54,7 @@ var (
 	suspectScript    = load("suspect")
 	unboxScript      = load("unbox")
 	pauseScript      = load("pause")
+	tallyScript      = load("tally")
 )
 
 // request is one script call, or one command where script is nil.
@@ -90,6 +94,20 @@ const (
 // that are safe to repeat for a short while, and returns the first error that is
 // left, with the replies of the others.
 func (s *Store) do(ctx context.Context, requests ...*request) ([]rueidis.RedisMessage, error) {
+	return s.exchange(ctx, s.send, requests)
+}
+
+// swift is do for the few kinds of calls that make up nearly all traffic, of which
+// hardly two are ever under way: each goes over a connection that nobody shares, with
+// no other goroutine between the caller and the socket. A caller whose ctx is
+// cancelled gets the answer all the same; a deadline is kept.
+func (s *Store) swift(ctx context.Context, requests ...*request) ([]rueidis.RedisMessage, error) {
+	return s.exchange(ctx, s.sendAlone, requests)
+}
+
+type sender func(ctx context.Context, requests []*request, pending []int) []rueidis.RedisResult
+
+func (s *Store) exchange(ctx context.Context, send sender, requests []*request) ([]rueidis.RedisMessage, error) {
 	replies := make([]rueidis.RedisMessage, len(requests))
 	if len(requests) == 0 {
 		return replies, s.ended(ctx)
@@ -106,7 +124,7 @@ func (s *Store) do(ctx context.Context, requests ...*request) ([]rueidis.RedisMe
 		var failed []int
 		var failure error
 		hopeless, pause := false, false
-		for n, result := range s.send(ctx, requests, pending) {
+		for n, result := range send(ctx, requests, pending) {
 			i := pending[n]
 			reply, err := result.ToMessage()
 			if err == nil || rueidis.IsRedisNil(err) {
@@ -147,14 +165,70 @@ func (s *Store) do(ctx context.Context, requests ...*request) ([]rueidis.RedisMe
 }
 
 func (s *Store) send(ctx context.Context, requests []*request, pending []int) []rueidis.RedisResult {
+	return sendOver(ctx, s.client, requests, pending)
+}
+
+// uncancelled is a context that ends by its deadline only. With any other the client
+// would start goroutines for its connection, to be able to leave a reply behind.
+type uncancelled struct{ context.Context }
+
+func (uncancelled) Done() <-chan struct{} { return nil }
+
+func (s *Store) sendAlone(ctx context.Context, requests []*request, pending []int) []rueidis.RedisResult {
+	client, err := s.alone.get(s.option)
+	if err != nil {
+		results := make([]rueidis.RedisResult, len(pending))
+		for n := range results {
+			results[n] = rueidis.NewErrorResult(err)
+		}
+		return results
+	}
+	return sendOver(uncancelled{ctx}, client, requests, pending)
+}
+
+func sendOver(ctx context.Context, client rueidis.Client, requests []*request, pending []int) []rueidis.RedisResult {
 	if len(pending) == 1 {
-		return []rueidis.RedisResult{s.client.Do(ctx, requests[pending[0]].build(s.client.B()))}
+		return []rueidis.RedisResult{client.Do(ctx, requests[pending[0]].build(client.B()))}
 	}
 	commands := make(rueidis.Commands, len(pending))
 	for n, i := range pending {
-		commands[n] = requests[i].build(s.client.B())
+		commands[n] = requests[i].build(client.B())
 	}
-	return s.client.DoMulti(ctx, commands...)
+	return client.DoMulti(ctx, commands...)
+}
+
+// alone is a client that gives each call a connection of its own, from those that
+// are not in use. It is made when it is first needed.
+type alone struct {
+	mu     sync.Mutex
+	client rueidis.Client
+	closed bool
+}
+
+func (a *alone) get(option rueidis.ClientOption) (rueidis.Client, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, store.ErrClosed
+	}
+	if a.client == nil {
+		option.DisableAutoPipelining = true
+		option.ReadBufferEachConn, option.WriteBufferEachConn, option.RingScaleEachConn = 16<<10, 16<<10, 8
+		client, err := rueidis.NewClient(option)
+		if err != nil {
+			return nil, err
+		}
+		a.client = client
+	}
+	return a.client, nil
+}
+
+func (a *alone) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed = true; a.client != nil {
+		a.client.Close()
+	}
 }
 
 // one is do for a single request.

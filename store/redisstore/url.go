@@ -23,7 +23,7 @@ type config struct {
 	shown string // the URL without its secrets
 	layout
 	replicas int  // replicas that must have a push before it counts
-	poll     bool // keep no connections for waiting
+	few      bool // wait on one connection, not on one for each queue
 	option   rueidis.ClientOption
 }
 
@@ -186,7 +186,7 @@ func (c *config) parameters(q url.Values) error {
 	switch connections := q.Get("connections"); connections {
 	case "", "many":
 	case "few":
-		c.poll = true
+		c.few = true
 	default:
 		return fmt.Errorf("connections may be few or many, not %q", connections)
 	}

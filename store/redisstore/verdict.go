@@ -56,9 +56,7 @@ func (e *edge) request(s *Store, sc *script, id store.Identity, call store.Call,
 		keys = append(keys, s.held(q, id), s.books(q), s.line(q), s.inbox(q))
 	}
 	if !s.cluster {
-		today := s.now().UTC().Format(":2006-01-02")
-		keys = append(keys, "queues", "ebb:queues", "ebb:strays", "stat:processed", "stat:failed", "stat:processed"+today, "stat:failed"+today)
-		keys = append(keys, extraKeys...)
+		keys = append(append(keys, "queues", "ebb:queues", "ebb:strays"), extraKeys...)
 	}
 	head := []string{strconv.Itoa(call.Lane), number(call.Seq), strconv.Itoa(len(e.queues))}
 	return &request{script: sc, keys: keys, args: slices.Concat(head, e.queues, extraArgs, e.args)}
@@ -109,13 +107,14 @@ func (s *Store) verdict(ctx context.Context, sc *script, call store.Call, tokens
 	}
 	requests := make([]*request, len(es.all))
 	for i, e := range es.all {
-		requests[i] = e.request(s, sc, call.By, call, nil, nil)
+		if sc == ackScript {
+			requests[i] = e.ack(s, call)
+		} else {
+			requests[i] = e.request(s, sc, call.By, call, nil, nil)
+		}
 		requests[i].once = call.Seq == 0
 	}
-	if len(requests) == 0 {
-		return store.NotHeld(missing)
-	}
-	replies, err := s.do(ctx, requests...)
+	replies, err := s.swift(ctx, requests...)
 	if err != nil {
 		return err
 	}
@@ -160,9 +159,19 @@ func (s *Store) Ack(ctx context.Context, call store.Call, done ...store.Done) er
 		tokens[i] = d.Token
 	}
 	return wrap("ack", s.verdict(ctx, ackScript, call, tokens, func(e *edge, i int, queue, field string) {
-		d := done[i]
-		e.args = append(e.args, e.number(queue), field, d.Outcome.String(), flag(d.Outcome != store.Expired), flag(d.Failed))
+		e.args = append(e.args, e.number(queue), field, done[i].Outcome.String(), flag(done[i].Failed))
 	}))
+}
+
+// ack puts the call of ack.lua together, which is given few keys.
+func (e *edge) ack(s *Store, call store.Call) *request {
+	keys := make([]string, 1, 1+2*len(e.queues))
+	keys[0] = s.last(e.queues[0], call.By)
+	for _, q := range e.queues {
+		keys = append(keys, s.held(q, call.By), s.books(q))
+	}
+	args := append(make([]string, 0, 2+len(e.args)), strconv.Itoa(call.Lane), number(call.Seq))
+	return &request{script: ackScript, keys: keys, args: append(args, e.args...)}
 }
 
 // Retry moves jobs to the retry or the scheduled set.
@@ -210,14 +219,12 @@ func (s *Store) shelved(ctx context.Context, by store.Identity, later []store.La
 			reads, read = append(reads, command("HGET", s.held(queue, by), field)), append(read, i)
 		}
 	}
-	if len(reads) > 0 {
-		replies, err := s.do(ctx, reads...)
-		if err != nil {
-			return nil, err
-		}
-		for n, i := range read {
-			payloads[i] = text(replies[n]) // empty if it is not held, as the script will find
-		}
+	replies, err := s.do(ctx, reads...)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range read {
+		payloads[i] = text(replies[n]) // empty if it is not held, as the script will find
 	}
 	for i, l := range later {
 		if q, ok := wire.QueueOf(payloads[i]); ok && l.Queue != "" && q != l.Queue {

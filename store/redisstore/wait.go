@@ -29,7 +29,8 @@ const (
 type wait struct {
 	s      *Store
 	queues []string
-	poll   time.Duration // the next pause between two looks; 0 while moves block
+	track  bool          // one connection is told of changes, instead of one a queue
+	poll   time.Duration // the next pause between two looks; 0 while the server wakes us
 }
 
 func (s *Store) wait(plan store.Plan) *wait {
@@ -39,8 +40,11 @@ func (s *Store) wait(plan store.Plan) *wait {
 			w.queues = append(w.queues, q.Queue)
 		}
 	}
-	if s.cluster || s.config.poll || len(w.queues) > maxWaits {
-		w.poll = pollFirst
+	switch {
+	case s.cluster:
+		w.poll = pollFirst // each queue may be on another server
+	case s.few || len(w.queues) > maxWaits:
+		w.track = true
 	}
 	return w
 }
@@ -56,6 +60,14 @@ func (w *wait) until(ctx context.Context, d time.Duration, n int, paused []strin
 	}
 	if len(queues) == 0 || w.poll > 0 {
 		return store.Polled, w.sleep(ctx, d)
+	}
+	if w.track {
+		woken, err := w.s.watch(ctx, queues, d)
+		if err != nil {
+			w.poll = pollFirst // an old protocol, or an ACL; looking always works
+			return store.Polled, w.sleep(ctx, d)
+		}
+		return woken, nil
 	}
 	moved, err := w.s.block(ctx, queues, d)
 	if err != nil {
@@ -102,10 +114,14 @@ func (s *Store) block(ctx context.Context, queues []string, d time.Duration) (mo
 		moved bool
 		err   error
 	}
+	client, err := s.alone.get(s.option)
+	if err != nil {
+		return nil, err
+	}
 	ends := make(chan end, len(queues))
 	var blocked []*blocker
 	for _, q := range queues {
-		b, e := s.blockers.get(ctx, s.option)
+		b, e := s.blockers.get(ctx, client)
 		if e != nil {
 			err = e
 			break
@@ -186,13 +202,13 @@ func (b *blocker) move(line, inbox string, d time.Duration) (moved bool, err err
 // blockers keeps the connections that earlier waits have left. They are made by the
 // first wait; a producer has none.
 type blockers struct {
-	mu     sync.Mutex
-	client rueidis.Client
-	idle   []*blocker
-	closed bool
+	mu       sync.Mutex
+	idle     []*blocker
+	watchers []*watcher
+	closed   bool
 }
 
-func (p *blockers) get(ctx context.Context, option rueidis.ClientOption) (*blocker, error) {
+func (p *blockers) get(ctx context.Context, client rueidis.Client) (*blocker, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -203,18 +219,9 @@ func (p *blockers) get(ctx context.Context, option rueidis.ClientOption) (*block
 	if p.closed {
 		return nil, store.ErrClosed
 	}
-	if p.client == nil {
-		// What comes back is one job.
-		option.ReadBufferEachConn, option.WriteBufferEachConn, option.RingScaleEachConn = 4<<10, 4<<10, 8
-		client, err := rueidis.NewClient(option)
-		if err != nil {
-			return nil, err
-		}
-		p.client = client
-	}
+	conn, _ := client.Dedicate()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replyWithin)
 	defer cancel()
-	conn, _ := p.client.Dedicate()
 	id, err := conn.Do(ctx, conn.B().ClientId().Build()).AsInt64()
 	if err != nil {
 		conn.Close()
@@ -242,8 +249,8 @@ func (p *blockers) close() {
 	for _, b := range p.idle {
 		b.conn.Close()
 	}
-	if p.client != nil {
-		p.client.Close()
+	for _, w := range p.watchers {
+		w.conn.Close()
 	}
 }
 
@@ -252,9 +259,6 @@ func (s *Store) unbox(ctx context.Context, queues []string) error {
 	requests := make([]*request, len(queues))
 	for i, q := range queues {
 		requests[i] = &request{script: unboxScript, keys: []string{s.inbox(q), s.line(q)}}
-	}
-	if len(requests) == 0 {
-		return nil
 	}
 	_, err := s.do(ctx, requests...)
 	return err

@@ -94,8 +94,7 @@ func (r *reserve) spend() bool {
 }
 
 // fill makes the reserve if it is not there and there is room for it and as much
-// again, and reports whether it is there. Random bytes, since some file systems
-// store no zeros.
+// again, and reports whether it is there.
 func (r *reserve) fill() bool {
 	if info, err := os.Stat(r.path); err == nil && info.Size() == reserveSize {
 		return true
@@ -108,19 +107,25 @@ func (r *reserve) fill() bool {
 		return false
 	}
 	defer os.Remove(temp.Name()) // gone already if it was renamed
-	var seed [32]byte
-	noise := rand.NewChaCha8(seed)
-	block := make([]byte, 1<<16)
-	for range reserveSize / len(block) {
-		noise.Read(block)
-		if _, err = temp.Write(block); err != nil {
-			break
-		}
+	if err = allocate(temp, reserveSize); err != nil {
+		err = writeNoise(temp, reserveSize)
 	}
 	if err := errors.Join(err, temp.Close()); err != nil {
 		return false
 	}
 	return os.Rename(temp.Name(), r.path) == nil
+}
+
+// writeNoise takes room where it cannot be allocated. Random bytes, since some
+// file systems store no zeros.
+func writeNoise(f *os.File, n int) (err error) {
+	noise := rand.NewChaCha8([32]byte{})
+	block := make([]byte, 1<<16)
+	for written := 0; written < n && err == nil; written += len(block) {
+		noise.Read(block)
+		_, err = f.Write(block)
+	}
+	return err
 }
 
 // refusal is the answer to a push while the reserve is spent.

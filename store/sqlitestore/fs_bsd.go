@@ -3,6 +3,7 @@
 package sqlitestore
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -25,3 +26,5 @@ func freeSpace(path string) (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
+
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }

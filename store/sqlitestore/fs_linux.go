@@ -49,3 +49,9 @@ func freeSpace(path string) (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
+
+// allocate gives f room on the disk without writing to it. Not every file system
+// can.
+func allocate(f *os.File, n int64) error {
+	return os.NewSyscallError("fallocate", unix.Fallocate(int(f.Fd()), 0, 0, n))
+}

@@ -113,12 +113,14 @@ var walks = [...]string{
 func walkOf(q store.Query) (query string, args func(at, id int64) []any) {
 	var where strings.Builder
 	var filters []any
+	index := ""
 	filter := func(condition string, value any) {
 		where.WriteString(condition + " AND ")
 		filters = append(filters, value)
 	}
 	if q.JID != "" {
 		filter("j.jid = ?", q.JID)
+		index = " INDEXED BY ebb_job_jid" // not through all of the queue
 	}
 	if q.Queue != "" && q.Place != store.Ready {
 		filter("q.name = ?", q.Queue)
@@ -129,7 +131,7 @@ func walkOf(q store.Query) (query string, args func(at, id int64) []any) {
 	if q.Place == store.Ready {
 		filters = append(filters, q.Queue)
 	}
-	query = `SELECT j.id, j.ord, j.at, j.holder, j.seq, q.name, coalesce(b.name, ''), j.payload FROM ebb_job j
+	query = `SELECT j.id, j.ord, j.at, j.holder, j.seq, q.name, coalesce(b.name, ''), j.payload FROM ebb_job j` + index + `
 		JOIN ebb_queue q ON q.id = j.queue LEFT JOIN ebb_boot b ON b.id = j.holder WHERE ` + where.String() + walks[q.Place] + " LIMIT ?"
 	return query, func(at, id int64) []any { return append(append([]any{}, filters...), at, id, page) }
 }

@@ -63,10 +63,12 @@ type Options struct {
 	NoWatch bool
 
 	// What only this package's tests set.
-	vfs       string
-	patience  time.Duration
-	fsType    func(dir string) (string, error)
-	freeSpace func(dir string) (int64, error)
+	vfs        string
+	checkpoint int  // pages
+	noWatcher  bool // as if none were left
+	patience   time.Duration
+	fsType     func(dir string) (string, error)
+	freeSpace  func(dir string) (int64, error)
 }
 
 // lockWait is how long a call waits for another writer before it gives up.

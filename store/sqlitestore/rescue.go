@@ -16,7 +16,7 @@ import (
 
 const (
 	listProcesses = `SELECT b.id, b.name, p.born, p.beat, p.ttl, p.beats, p.ends, b.gone, p.presence
-		FROM ebb_process p JOIN ebb_boot b ON b.id = p.boot ORDER BY b.name`
+		FROM ebb_process p CROSS JOIN ebb_boot b ON b.id = p.boot ORDER BY b.name` // CROSS: few processes, many boots
 	listHeld = `SELECT j.id, j.lane, j.seq, j.queue, q.name, j.payload FROM ebb_job j JOIN ebb_queue q ON q.id = j.queue
 		WHERE j.state = 3 AND j.holder = ? ORDER BY j.id LIMIT ?`
 )

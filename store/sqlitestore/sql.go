@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -215,7 +216,7 @@ func (o Options) connect(path string, m mode) connector {
 	q.Add("_pragma", "synchronous("+sync+")")
 	q.Add("_pragma", "cache_size(-65536)")
 	q.Add("_pragma", "temp_store(MEMORY)")
-	q.Add("_pragma", "wal_autocheckpoint(1000)")
+	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", cmp.Or(o.checkpoint, 1000)))
 	q.Add("_pragma", "journal_size_limit(67108864)")
 	q.Set("mode", "rw")
 	switch m {

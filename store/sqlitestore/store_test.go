@@ -6,13 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clock is a store's clock that tests move.
 type clock struct{ ahead atomic.Int64 }

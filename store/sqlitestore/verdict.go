@@ -21,6 +21,11 @@ var (
 
 // Ack implements [store.Fetcher].
 func (s *Store) Ack(ctx context.Context, c store.Call, done ...store.Done) error {
+	for i := range done {
+		if o := done[i].Outcome; o < store.Finished || o > store.Expired {
+			return fmt.Errorf("sqlitestore: ack: there is no outcome %d", o)
+		}
+	}
 	return s.verdict(ctx, "ack", c, len(done), func(i int) store.Token { return done[i].Token }, func(t *tx, boot int64, g grip, i int) (bool, error) {
 		n, err := t.exec(ackJob, g.id, boot, g.lane, g.seq)
 		if n == 0 || err != nil {

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"time"
@@ -69,12 +70,7 @@ func (w *wake) wait() <-chan struct{} {
 	defer w.mu.Unlock()
 	if !w.watching && !w.s.opts.NoWatch {
 		w.watching = true
-		watcher, err := fsnotify.NewWatcher()
-		if err == nil {
-			if err = watcher.Add(w.path); err != nil {
-				watcher.Close()
-			}
-		}
+		watcher, err := w.newWatcher()
 		if err == nil {
 			w.watcher = watcher
 			w.s.spawn(func() { w.watch(watcher) })
@@ -84,6 +80,20 @@ func (w *wake) wait() <-chan struct{} {
 		}
 	}
 	return w.bell
+}
+
+func (w *wake) newWatcher() (*fsnotify.Watcher, error) {
+	if w.s.opts.noWatcher {
+		return nil, errors.ErrUnsupported
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	if err := watcher.Add(w.path); err != nil {
+		return nil, errors.Join(err, watcher.Close())
+	}
+	return watcher, nil
 }
 
 // watch rings for what other processes wrote.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,16 @@ type call struct {
 
 	since time.Time
 	done  chan error
+}
+
+// run is apply, with a panic as an error: the neighbours are not to blame.
+func (c *call) run(t *tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return c.apply(t)
 }
 
 // writer gathers the calls that wait and commits them together: as many as are
@@ -254,7 +265,7 @@ func (w *writer) apply(batch []*call) (*tx, error) {
 		if c.accepts && t.full {
 			continue // answered below
 		}
-		if err = c.apply(t); err != nil {
+		if err = c.run(t); err != nil {
 			break
 		}
 	}

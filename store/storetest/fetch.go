@@ -474,6 +474,20 @@ var waitTests = []test{
 		s.equal(len(jobs), 0)
 		s.want(store.Ready, "q", "a")
 	}},
+	{"takes nothing for a process that was given up meanwhile", func(s *suite) {
+		p := s.process()
+		done := make(chan []store.Held, 1)
+		call := p.call(store.LaneFetch)
+		go func() {
+			jobs, _, _ := p.Fetch(s.Context(), call, strict("q"), 1, 5*moment)
+			done <- jobs
+		}()
+		<-time.After(moment)
+		s.rescueAll(s.gone(p, store.Witnessed))
+		s.push("q", "a")
+		s.equal(len(<-done), 0)
+		s.want(store.Ready, "q", "a")
+	}},
 	{"weighted is ended by a push to any of its queues", func(s *suite) {
 		p := s.process()
 		plan := store.Plan{Queues: []store.Share{{Queue: "x", Weight: 9}, {Queue: "y"}, {Queue: "z"}}}

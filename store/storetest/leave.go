@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ebbjobs/ebb/store"
@@ -84,6 +87,42 @@ var leaveTests = []test{
 		s.must(p.leave(store.Farewell{}))
 		s.wantErr(p.leave(store.Farewell{}), store.ErrLeft)
 		s.equal(len(s.stops()), 1)
+	}},
+	{"beside a fetch strands no job", func(s *suite) {
+		for i := range 20 {
+			p := s.process()
+			s.push("q", fmt.Sprint("j", i))
+			fetch, leave := p.call(store.LaneFetch), p.verdict()
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				_, _, err := p.Fetch(s.Context(), fetch, strict("q"), 1, moment)
+				if err != nil && !errors.Is(err, store.ErrLeft) {
+					s.Error(err)
+				}
+			})
+			wg.Go(func() {
+				err := p.Leave(s.Context(), leave, store.Farewell{ID: p.id, Report: store.StopReport{ID: p.id}})
+				if err != nil {
+					s.Error(err)
+				}
+			})
+			wg.Wait()
+			s.equal(len(s.in(store.Ready, "q")), i+1)
+		}
+	}},
+	{"ends a fetch that waits, before it takes anything", func(s *suite) {
+		p := s.process()
+		done := make(chan []store.Held, 1)
+		call := p.call(store.LaneFetch)
+		go func() {
+			jobs, _, _ := p.Fetch(s.Context(), call, strict("q"), 1, 5*moment)
+			done <- jobs
+		}()
+		<-time.After(moment)
+		s.must(p.leave(store.Farewell{}))
+		s.push("q", "a")
+		s.equal(len(<-done), 0)
+		s.want(store.Ready, "q", "a")
 	}},
 	{"late copy of an older verdict is refused", func(s *suite) {
 		p := s.process()

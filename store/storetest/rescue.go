@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,13 @@ var rescueTests = []test{
 		lost := s.gone(p, store.Witnessed)
 		s.must(p.Checkpoint(s.Context(), p.verdict(), withPayload(jobs[:1])...))
 		s.equal(s.rescueAll(lost), 1)
+		// Nothing moves any more, nobody is forgotten, so there is nothing to report.
+		g := salvage(lost, rescued(lost, store.Ready)...)
+		g.Report = &store.StopReport{ID: p.id, Reason: "vanished"}
+		moved, err := s.st.Rescue(s.Context(), g)
+		s.must(err)
+		s.equal(moved, 0)
+		s.equal(len(s.stops()), 0)
 		s.want(store.Keeping, "", "a")
 		s.equal(s.rescueAll(s.gone(p, store.Witnessed)), 1)
 		s.equal(unstamped(s.process().take(1, "q")[0].Payload), string(payload("a", "q", 1)))
@@ -210,6 +218,65 @@ var rescueTests = []test{
 		s.equal(s.in(store.Ready, "q"), numbered("j", 50))
 		s.equal(len(s.stops()), 1)
 	}},
+	{"beside verdicts gives each job to one of them", func(s *suite) {
+		const n = 60
+		p := s.process()
+		s.push("q", numbered("j", n)...)
+		jobs := p.take(n, "q")
+		lost := s.gone(p, store.Witnessed)
+		var acked, moved int
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, j := range jobs {
+				switch err := p.Ack(s.Context(), p.verdict(), store.Done{Token: j.Token}); {
+				case err == nil:
+					acked++
+				case !errors.Is(err, store.ErrNotHeld):
+					s.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			rs := rescued(lost, store.Ready)
+			for i := n; i > 0; i -= 4 { // from the other end
+				k, err := s.st.Rescue(s.Context(), salvage(lost, rs[i-4:i]...))
+				if err != nil {
+					s.Error(err)
+				}
+				moved += k
+			}
+		})
+		wg.Wait()
+		s.equal(acked+moved, n)
+		s.equal(len(s.in(store.Ready, "q")), moved)
+	}},
+	{"beside a checkpoint keeps one of both payloads", func(s *suite) {
+		p := s.process()
+		for i := range 20 {
+			s.push("q", "a")
+			job := p.take(1, "q")[0]
+			lost := s.gone(p, store.Witnessed)
+			r := rescued(lost, store.Ready)[0]
+			r.Payload = payload("a", "q", 2)
+			var saved error
+			var moved int
+			var wg sync.WaitGroup
+			call := p.verdict()
+			wg.Go(func() { saved = p.Checkpoint(s.Context(), call, withPayload([]store.Held{job})...) })
+			wg.Go(func() { moved = s.rescue(lost, r) })
+			wg.Wait()
+			if (saved == nil) == (moved == 1) {
+				s.Fatalf("round %d: checkpoint %v, %d rescued", i, saved, moved)
+			}
+			p.beat(aliveFor)
+			if moved == 1 {
+				s.wantNotHeld(saved, job.Token)
+				job = p.take(1, "q")[0]
+				s.equal(unstamped(job.Payload), string(r.Payload))
+			}
+			p.ack(job)
+		}
+	}},
 	{"keeps its report once", func(s *suite) {
 		p := s.process()
 		s.push("q", "a")
@@ -282,8 +349,10 @@ var suspectTests = []test{
 		s.push("q", "a")
 		p.take(1, "q")
 		s.vanish(p)
+		lost := s.gone(p, store.Lapsed)
 		s.must(s.st.Suspect(s.Context(), p.id, aliveFor))
-		s.equal(s.rescueAll(s.gone(p, store.Lapsed)), 1)
+		s.equal(s.lost(), []store.Lost{lost})
+		s.equal(s.rescueAll(lost), 1)
 	}},
 	{"of somebody unknown does nothing", func(s *suite) {
 		s.must(s.st.Suspect(s.Context(), "nobody:1:000000000000", time.Second))

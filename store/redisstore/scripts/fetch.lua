@@ -8,7 +8,6 @@
 -- gives "lost" if it has no lease, "left" if it has left; else "ok", or "again" with
 -- what is still held of an earlier answer; then for each job: number of its queue,
 -- field, payload; last the numbers of paused queues as one string
-redis.call('PEXPIRE', KEYS[1], 3600000) -- a write that grows nothing comes first, as in held.lua
 local lane = ARGV[2]
 local memo = redis.call('HMGET', KEYS[1], 'left', 's' .. lane, 'turn' .. lane, 'index' .. lane)
 if memo[1] then return { 'left' } end
@@ -22,6 +21,7 @@ local asked, answered, index = memo[2] or '', tonumber(memo[3] or 0), 0
 if seq ~= '' then
   if turn == 0 or seq < asked or seq == asked and turn <= answered then
     -- Whatever was sent for this seq and has not come yet shall take nothing.
+    redis.call('PERSIST', KEYS[2]) -- a write that grows nothing comes first, as in held.lua
     if seq >= asked then redis.call('HSET', KEYS[1], 's' .. lane, seq, 'turn' .. lane, 1000000000) end
     local last = seq == asked and math.max(n, tonumber(memo[4] or 0)) or n
     local fields, reply = {}, { 'again' }
@@ -75,6 +75,9 @@ for _, q in ipairs(more) do
   if left == 0 then break end
   take(q, left)
 end
-if seq ~= '' then redis.call('HSET', KEYS[1], 's' .. lane, seq, 'turn' .. lane, turn, 'index' .. lane, index) end
+if seq ~= '' then
+  if #paused == queues then redis.call('PERSIST', KEYS[2]) end -- else a pop was the first write
+  redis.call('HSET', KEYS[1], 's' .. lane, seq, 'turn' .. lane, turn, 'index' .. lane, index)
+end
 reply[#reply + 1] = table.concat(paused, ' ')
 return reply

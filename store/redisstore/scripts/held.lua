@@ -1,11 +1,10 @@
--- Prelude of the scripts that move jobs: ack, shelve, requeue, checkpoint, leave,
--- rescue and move. All of them share these keys and first arguments.
+-- Prelude of the scripts that move jobs: shelve, requeue, checkpoint, leave, rescue
+-- and move. All of them share these keys and first arguments.
 --
 -- KEYS  1 last: what is remembered of the holder
 --       2 holders, 3 schedule, 4 retry, 5 dead, 6 outbox
 --       then for each queue: held, books, queue, inbox
---       then, where one server keeps everything: queues, ebb:queues, strays,
---       stat:processed, stat:failed and the same two of today
+--       then, where one server keeps everything: queues, ebb:queues, strays
 -- ARGV  1 lane, 2 seq ("" if nobody remembers the call), 3 number of queues,
 --       then the name of each queue
 --
@@ -51,26 +50,10 @@ local function count(q, what, n)
   c[what] = (c[what] or 0) + (n or 1)
 end
 
-local processed, failed = 0, 0
-local function ran(ended, failure)
-  if ended or failure then processed = processed + 1 end
-  if failure then failed = failed + 1 end
-end
-
 local function settle()
-  if processed > 0 and not alone then count(1, 'processed', processed) end
-  if failed > 0 and not alone then count(1, 'failed', failed) end
   for q, c in pairs(counts) do
     for what, n in pairs(c) do redis.call('HINCRBY', books(q), what, n) end
   end
-  if not alone then return end
-  local function add(key, today, n)
-    if n == 0 then return end
-    redis.call('INCRBY', key, n)
-    if redis.call('INCRBY', today, n) == n then redis.call('EXPIRE', today, 157680000) end
-  end
-  add(KEYS[tail + 4], KEYS[tail + 6], processed)
-  add(KEYS[tail + 5], KEYS[tail + 7], failed)
 end
 
 -- answer ends a call: it writes the books, and keeps the numbers of the elements

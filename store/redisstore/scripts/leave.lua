@@ -50,5 +50,5 @@ end
 redis.call('HSET', KEYS[1], 'left', '1')
 local reply = answer(missing)
 redis.call('PEXPIRE', KEYS[1], 86400000)
-if alone then depart(tail + 7, id, holds == 0, report) end
+if alone then depart(tail + 3, id, holds == 0, report) end
 return reply

@@ -4,7 +4,7 @@
 --       then for each queue: queue, books; then `queues`, if it is in this slot
 -- ARGV  1 number of queues, then their names, then for each call: lane, seq ("" if
 --       nobody remembers it), number of jobs, and for each job: queue, payload
--- gives for each call "stored", "repeated", "stale" or what went wrong
+-- gives for each call "stored", "repeated", "stale" or what is wrong with its queue
 local queues = tonumber(ARGV[1])
 local names = KEYS[2 + 2 * queues]
 local calls, lanes, at = {}, {}, queues + 2
@@ -37,6 +37,7 @@ local broken = {}
 for q, batch in pairs(batches) do
   local pushed = redis.pcall('LPUSH', KEYS[2 * q], unpack(batch))
   if type(pushed) == 'table' then
+    if not string.find(pushed.err, 'WRONGTYPE', 1, true) then return pushed end
     broken[q] = pushed.err
   else
     redis.call('HINCRBY', KEYS[2 * q + 1], 'accepted', #batch)

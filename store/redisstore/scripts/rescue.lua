@@ -29,5 +29,5 @@ local holds = 0
 for q = 1, queues do holds = holds + redis.call('HLEN', held(q)) end
 local forgotten = 0
 if holds == 0 then forgotten = redis.call('ZREM', KEYS[2], id) end
-if alone and (moved > 0 or forgotten == 1) then depart(tail + 7, id, forgotten == 1, report) end
+if alone and (moved > 0 or forgotten == 1) then depart(tail + 3, id, forgotten == 1, report) end
 return { moved, forgotten }

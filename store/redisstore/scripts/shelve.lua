@@ -13,7 +13,10 @@ for at = first, #ARGV, 8 do
   if payload then
     count(q, place == 4 and 'buried' or 'retried')
     put(q, ARGV[at + 3], place, score(now + ARGV[at + 5]), payload, false, ARGV[at + 7] == '1', held(q) .. field)
-    ran(false, ARGV[at + 6] == '1')
+    if ARGV[at + 6] == '1' then -- a run that ended, beside those that are done or discarded
+      count(q, 'ended')
+      count(q, 'failed')
+    end
   else
     missing[#missing + 1] = (at - first) / 8
   end

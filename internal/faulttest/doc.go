@@ -1,0 +1,7 @@
+// Package faulttest is what a program and its users see when something is wrong:
+// jobs that nobody can read, a store that is full, away, frozen or taken away, and
+// what must hold then all the same. Whole processes run on real stores, through the
+// public library.
+//
+// It is all tests. Those of a full disk mount one, and so need root on Linux.
+package faulttest

@@ -1,0 +1,53 @@
+// Package redisstore keeps jobs in Redis or Valkey, 6.2 or newer, together with Ruby's
+// Sidekiq if it is there.
+//
+// # Keys
+//
+// Ready jobs, the sets, and what people see are where Sidekiq has them: queues,
+// queue:<name>, schedule, retry, dead, processes, <id>, <id>:work and :workers,
+// <id>-signals, stat:*. ebb's own:
+//
+//	ebb:{queue:<q>}:held:<id>  hash    what a process holds: field → payload
+//	ebb:{queue:<q>}:inbox      list    what a blocking move carried off and nobody has fetched
+//	ebb:{queue:<q>}:books      hash    the counts of the queue; paused
+//	ebb:holders                zset    process → end of its lease, in ms by the server's clock
+//	ebb:last:<id>              hash    what is remembered of a boot's calls, an hour long; left
+//	ebb:presence               hash    process → what it says of itself
+//	ebb:commands:<id>          list    orders that it has not taken yet
+//	ebb:queues                 set     every queue that ebb has worked on
+//	ebb:paused                 set     paused queues, for people; Fetch looks into the books
+//	ebb:promoter               string  whose part it is to promote, for a second
+//	ebb:strays                 hash    member of a set → its queue, where its payload does not tell
+//	ebb:stops, ebb:stop:<id>   zset, list  processes that have ended; the parts of their reports
+//	ebb:meta                   hash    layout, version, oldest version that may read
+//
+// The key queue:<q> and every key with {queue:<q>} in it have one slot in a cluster.
+// With layout=cluster, which Ruby does not know, what is fleet-wide above is kept in
+// the slot of each queue (holders, last, schedule, retry, dead, and an outbox for jobs
+// that go to another queue) or below {ebb}: (the rest).
+//
+// # Edges
+//
+// Each edge is one script in scripts/, called once on one server and once for each
+// queue in a cluster. A script sees only the keys that it is given, and its first
+// write never needs memory: a full server refuses a script at its first write or not
+// at all, so that it can always be drained.
+//
+// A verdict counts if HDEL takes its field out of the holder's hash. Fields are made
+// of the Seq of the Fetch and are never used twice. ebb:last:<id> keeps for each lane
+// the highest Seq and its answer, so that a repeated call gets the same answer and a
+// late copy of an older one changes nothing.
+//
+// Two jobs of the same bytes cannot be in one set; the second is kept with a tab at
+// its end, which JSON does not mind, and loses it when it leaves the set.
+//
+// # Waiting
+//
+// A Fetch that finds nothing lets a BLMOVE sit on each of its queues. Beyond eight
+// queues one connection is told by CLIENT TRACKING that one of them has changed; that
+// wakes every idle process for each job, not one. In a cluster, and where a server
+// refuses either, it looks again after 20 ms, in doubling steps up to 500. The move carries the next job into the queue's inbox,
+// which belongs to nobody: any fetch takes from it first. Whoever stops waiting ends
+// its moves and gives back what they carried; Leave, Rescue and Open empty inboxes
+// too, since Ruby does not look there.
+package redisstore

@@ -1,0 +1,169 @@
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ebbjobs/ebb/store"
+)
+
+// TestFailedCallSparesNeighbours: of calls that share a transaction one fails; the
+// others are carried out, each once.
+func TestFailedCallSparesNeighbours(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "ebb.db"), Options{})
+	broken := errors.New("broken")
+	for name, fail := range map[string]func(*tx) error{
+		"by itself":  func(*tx) error { return broken },
+		"in the SQL": func(t *tx) error { _, err := t.exec(writeLast, nil); return err }, // NOT NULL
+		"by a panic": func(*tx) error { panic(broken) },
+	} {
+		var wg sync.WaitGroup
+		begun, release := make(chan struct{}), make(chan struct{})
+		// Something slow goes first, so that the others gather behind it.
+		wg.Go(func() {
+			s.writer.do(t.Context(), &call{apply: func(*tx) error { close(begun); <-release; return nil }})
+		})
+		<-begun
+		results := make([]error, 9)
+		for i := range results {
+			wg.Go(func() {
+				c := &call{class: other, jobs: 1, apply: func(t *tx) error {
+					_, err := t.add(store.Call{}, store.Ready, []store.Item{testItem(fmt.Sprint(name, i))})
+					return err
+				}}
+				if i == 4 {
+					c.apply = fail
+				}
+				results[i] = s.writer.do(t.Context(), c)
+			})
+		}
+		eventually(t, "all wait", func() bool {
+			s.writer.mu.Lock()
+			defer s.writer.mu.Unlock()
+			return len(s.writer.pending) == len(results)
+		})
+		close(release)
+		wg.Wait()
+		for i, err := range results {
+			if (err != nil) != (i == 4) {
+				t.Errorf("%s: call %d: %v", name, i, err)
+			}
+		}
+	}
+	if got := ready(t, s); len(got) != 24 {
+		t.Errorf("%d jobs, want 24", len(got))
+	}
+	st, err := s.Stats(t.Context())
+	if err != nil || st.Books[0].Accepted != 24 || st.Books[0].Waiting != 24 {
+		t.Errorf("books %+v, %v", st.Books, err)
+	}
+}
+
+// TestVerdictsBeforeFetches: a batch frees slots before it fills them, and holds no
+// more than MaxBatch jobs.
+func TestVerdictsBeforeFetches(t *testing.T) {
+	t.Parallel()
+	w := &writer{work: make(chan struct{}, 1)}
+	for _, c := range []*call{{class: fills, jobs: 10}, {class: other, jobs: 900}, {class: frees, jobs: 90}, {class: frees, jobs: 1}} {
+		w.pending = append(w.pending, c)
+	}
+	var got []class
+	for _, c := range w.take() {
+		got = append(got, c.class)
+	}
+	if want := []class{frees, other, fills}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if len(w.pending) != 1 || len(w.work) != 1 {
+		t.Errorf("%d wait, and the writer is called %d times", len(w.pending), len(w.work))
+	}
+}
+
+// TestFakeTime: without its watcher a store works inside a bubble, where waits take
+// no time.
+func TestFakeTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ebb.db")
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(t.Context(), path, Options{NoWatch: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		w := register(t, s)
+		began := time.Now()
+		jobs, woken, err := w.Fetch(t.Context(), w.call(store.LaneFetch), planQ, 1, time.Hour)
+		if err != nil || len(jobs) != 0 || woken != store.Idle || time.Since(began) < time.Hour {
+			t.Errorf("%v %v %v after %v", jobs, woken, err, time.Since(began))
+		}
+		it := testItem("a")
+		it.Delay = time.Minute
+		if _, err := s.Schedule(t.Context(), store.Call{}, it); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		for moved := 0; moved == 0; {
+			var next time.Duration
+			if moved, next, err = s.Promote(t.Context(), store.Promotion{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(next)
+		}
+		if late := time.Since(began) - time.Minute; late < 0 || late > 100*time.Millisecond {
+			t.Errorf("promoted %v late", late)
+		}
+	})
+}
+
+// TestPolls: without a watcher commits of others are found by looking.
+func TestPolls(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ebb.db")
+	s := openFile(t, path, Options{noWatcher: true})
+	other := openFile(t, path, Options{})
+	w := register(t, s)
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		other.Push(t.Context(), store.Call{}, testItem("a"))
+	}()
+	jobs, woken, err := w.Fetch(t.Context(), w.call(store.LaneFetch), planQ, 1, 20*time.Second)
+	if err != nil || len(jobs) != 1 || woken != store.Pushed {
+		t.Errorf("%v %v %v", jobs, woken, err)
+	}
+	if got := s.Describe().Wake; got != "polled: no file watcher was left" {
+		t.Errorf("describes itself as %q", got)
+	}
+}
+
+// TestWakeFileDeleted: it is made anew, and goes on waking.
+func TestWakeFileDeleted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ebb.db")
+	s, other := openFile(t, path, Options{}), openFile(t, path, Options{})
+	w := register(t, s)
+	waitOnce := func() store.Woken {
+		go func() {
+			time.Sleep(20 * time.Millisecond)
+			other.Push(t.Context(), store.Call{}, testItem("a"))
+		}()
+		_, woken, err := w.Fetch(t.Context(), w.call(store.LaneFetch), planQ, 1, 20*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return woken
+	}
+	if got := waitOnce(); got != store.Pushed {
+		t.Fatalf("woken: %v", got)
+	}
+	if err := os.Remove(path + "-wake"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "pushes wake again", func() bool { return waitOnce() == store.Pushed })
+}
