@@ -22,7 +22,8 @@ type Store interface {
 	Close() error
 }
 
-// MaxBatch is the most elements that one call may carry.
+// MaxBatch is the most elements that one call may carry. A larger batch is refused
+// whole; an empty one does nothing and is not remembered.
 const MaxBatch = 1000
 
 // Enqueuer accepts jobs.
@@ -47,14 +48,17 @@ type Fetcher interface {
 	// never a move: jobs that were moved are returned with a nil error.
 	//
 	// Repeating a call returns what of its jobs is still held and takes nothing
-	// more; so does a Seq below the highest one asked for on the lane. A By without a lease
-	// gets ErrLeaseLost, one that has left ErrLeft. Paused queues give nothing.
+	// more; so does a Seq below the highest one asked for on the lane. A By without
+	// a lease gets ErrLeaseLost, one that has left ErrLeft, and so does one that
+	// waits when that happens. Paused queues give nothing. n above MaxBatch counts as
+	// MaxBatch.
 	Fetch(ctx context.Context, call Call, plan Plan, n int, wait time.Duration) ([]Held, Woken, error)
 
 	// The verdicts. Each element is one atomic move out of keeping. A token that
 	// call.By does not hold changes nothing and is named by the *NotHeldError that
 	// is returned after all others have moved; any other error means that the call
 	// must be repeated. One holder sends one verdict call at a time, on one lane.
+	// They count after Leave too: a deaf job may finish after all.
 
 	// Ack forgets jobs that are done with.
 	Ack(ctx context.Context, call Call, done ...Done) error
@@ -77,8 +81,9 @@ type Keeper interface {
 	// process holding; see Orders. After Leave it answers ErrLeft.
 	Beat(ctx context.Context, p Presence, ttl time.Duration) (Orders, error)
 	// Promote moves jobs that are due from the scheduled and the retry set to the
-	// back of their queues, oldest first, at most p.Max, and trims the dead set. It
-	// may do nothing where another process is at it. next says when to come again.
+	// back of their queues, the oldest of each set first, at most p.Max, and trims
+	// the dead set. It may do nothing where another process is at it. next says when
+	// to come again.
 	Promote(ctx context.Context, p Promotion) (moved int, next time.Duration, err error)
 	// Orphans lists processes that are gone, at most max of them with at most
 	// MaxBatch jobs each: those whose lease ended, those that left deaf jobs behind,
@@ -88,7 +93,8 @@ type Keeper interface {
 	// Rescue moves each job where it says, if s.ID still holds it and is still as
 	// Orphans saw it; it returns how many moved. The holder is forgotten once it
 	// holds nothing. The report is kept if anything moved or the holder was
-	// forgotten by this call. Two calls, since no store knows what a payload says.
+	// forgotten by this call. A witnessed end needs neither s.Seen nor a lapsed lease.
+	// Two calls, since no store knows what a payload says.
 	Rescue(ctx context.Context, s Salvage) (moved int, err error)
 	// Suspect shortens a lease to d, if it is longer and unchanged since the caller
 	// looked; any beat of its owner restores it. For whoever saw a connection end.
@@ -120,7 +126,8 @@ type Inspector interface {
 	Stops(ctx context.Context) iter.Seq2[StopReport, error]
 
 	// Move takes jobs by hand from where Jobs found them to another place, and
-	// returns how many were still there. Held jobs do not move.
+	// returns how many were still there. Held jobs do not move. A payload that goes
+	// to a set under another queue's name must say that name itself.
 	Move(ctx context.Context, to Place, picks ...Pick) (int, error)
 	// Delete forgets jobs by hand, and returns how many were still there.
 	Delete(ctx context.Context, picks ...Pick) (int, error)
@@ -128,6 +135,6 @@ type Inspector interface {
 	// every Fetch that begins after it returned.
 	Pause(ctx context.Context, queue string, paused bool) error
 	// Command leaves an order for a process, which takes it with its next beat.
-	// ErrUnknownProcess: nobody of that name is registered.
+	// ErrUnknownProcess: nobody of that name is registered, or it has left.
 	Command(ctx context.Context, id Identity, c Command) error
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -394,7 +395,7 @@ type Pick struct {
 
 // Stats is the store in numbers.
 type Stats struct {
-	Processed int64 // runs that ended, failures included, as Sidekiq counts
+	Processed int64 // runs that ended, failures included, as Sidekiq counts; not what expired, snoozed or went back
 	Failed    int64
 	Ready     int64
 	Held      int64
@@ -468,9 +469,9 @@ func MergeStops(parts []StopReport) StopReport {
 	}
 	merged := parts[0]
 	for _, part := range parts[1:] {
-		merged.Jobs = append(merged.Jobs, part.Jobs...)
-		merged.Phases = append(merged.Phases, part.Phases...)
-		merged.Notes = append(merged.Notes, part.Notes...)
+		merged.Jobs = slices.Concat(merged.Jobs, part.Jobs)
+		merged.Phases = slices.Concat(merged.Phases, part.Phases)
+		merged.Notes = slices.Concat(merged.Notes, part.Notes)
 		if part.Ended.After(merged.Ended) {
 			merged.Ended = part.Ended
 		}
