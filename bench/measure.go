@@ -59,6 +59,7 @@ var errNoBulk = errors.New("bench: the system has no call for many jobs")
 type stage struct {
 	system
 	load
+	dir    string // of its own
 	addr   string
 	server *redisServer // nil for a file
 	producer
@@ -73,7 +74,7 @@ func measure(ctx context.Context, s system, l load) (f figures, err error) {
 		return f, err
 	}
 	defer os.RemoveAll(dir)
-	st := &stage{system: s, load: l, addr: filepath.Join(dir, "bench.db")}
+	st := &stage{system: s, load: l, dir: dir, addr: filepath.Join(dir, "bench.db")}
 	if s.redis {
 		if st.server, err = startRedis(ctx, dir); err != nil {
 			return f, err
@@ -140,7 +141,7 @@ func (s *stage) each(ctx context.Context, goroutines int, more func() bool) erro
 }
 
 func (s *stage) pickup(ctx context.Context, f *figures) error {
-	w, err := startWorker(ctx, s.system, s.addr, []string{probed}, 10, s.probes)
+	w, err := s.startWorker(ctx, []string{probed}, 10, s.probes)
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,7 @@ func (s *stage) slots(ctx context.Context, f *figures) error {
 // run lets a worker run n of the jobs that wait, and kills it then. It took the time
 // from the first job to the last.
 func (s *stage) run(ctx context.Context, concurrency, n int) (took, used time.Duration, mib float64, err error) {
-	w, err := startWorker(ctx, s.system, s.addr, []string{served}, concurrency, n)
+	w, err := s.startWorker(ctx, []string{served}, concurrency, n)
 	if err != nil {
 		return 0, 0, 0, err
 	}

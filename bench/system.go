@@ -15,9 +15,9 @@ type system struct {
 	// open connects somebody who enqueues.
 	open func(ctx context.Context, addr string) (producer, error)
 	// work runs jobs of these queues until ctx ends, and calls ran for each. A system
-	// whose worker is no Go program has command instead.
+	// whose worker is no Go program has command instead, which may write to dir.
 	work    func(ctx context.Context, addr string, queues []string, concurrency int, ran func(sent time.Time)) error
-	command func(addr string, concurrency, jobs int) (name string, args, env []string)
+	command func(dir, addr string, concurrency, jobs int) (name string, args, env []string)
 }
 
 // producer enqueues no-op jobs. Sent travels in the arguments; zero is fine.

@@ -41,10 +41,10 @@ type worker struct {
 	lines *bufio.Scanner
 }
 
-func startWorker(ctx context.Context, s system, addr string, queues []string, concurrency, n int) (*worker, error) {
+func (s *stage) startWorker(ctx context.Context, queues []string, concurrency, n int) (*worker, error) {
 	var cmd *exec.Cmd
 	if s.command != nil {
-		name, args, env := s.command(addr, concurrency, n)
+		name, args, env := s.command(s.dir, s.addr, concurrency, n)
 		cmd = exec.CommandContext(ctx, name, args...)
 		cmd.Env = append(os.Environ(), env...)
 	} else {
@@ -52,7 +52,7 @@ func startWorker(ctx context.Context, s system, addr string, queues []string, co
 		if err != nil {
 			return nil, err
 		}
-		cmd = exec.CommandContext(ctx, self, "work", s.name, addr, strings.Join(queues, ","),
+		cmd = exec.CommandContext(ctx, self, "work", s.name, s.addr, strings.Join(queues, ","),
 			strconv.Itoa(concurrency), strconv.Itoa(n))
 	}
 	cmd.Stderr = os.Stderr

@@ -44,10 +44,12 @@ func TestKilledTwice(t *testing.T) {
 		return cmd, bufio.NewScanner(out)
 	}
 
+	var all strings.Builder
 	for _, share := range []int{files / 10, files / 2} {
 		cmd, lines := start()
 		for done := 0; done < share && lines.Scan(); {
 			t.Log(lines.Text())
+			fmt.Fprintln(&all, lines.Text())
 			fmt.Sscanf(lines.Text(), "%d of", &done)
 		}
 		cmd.Process.Kill()
@@ -58,7 +60,6 @@ func TestKilledTwice(t *testing.T) {
 	}
 
 	cmd, lines := start()
-	var all strings.Builder
 	for lines.Scan() {
 		t.Log(lines.Text())
 		fmt.Fprintln(&all, lines.Text())

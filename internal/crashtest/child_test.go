@@ -24,12 +24,11 @@ const variable = "EBB_CRASHTEST"
 
 // spec tells a child what to be.
 type spec struct {
-	Role   role
-	URL    string
-	Dir    string // of the ledger
-	Point  string // where to die; empty: nowhere
-	Nth    int64  // the time of passing it
-	Prefix string // of a producer's jids
+	Role  role
+	URL   string
+	Dir   string // of the ledger
+	Point string // where to die; empty: nowhere
+	Nth   int64  // the time of passing it
 }
 
 type role string
@@ -96,7 +95,7 @@ func (s spec) run() error {
 	}
 	defer client.Close()
 	if s.Role == producer {
-		return produce(ctx, client, pages, s.Prefix)
+		return produce(ctx, client, pages)
 	}
 	p := ebb.NewProcess(client, ebb.Config{
 		Queues: []string{queue},
@@ -144,14 +143,14 @@ func do(ctx context.Context, l *pages, t task) error {
 }
 
 // produce pushes jobs until ctx ends, with breaks in which the workers run idle.
-func produce(ctx context.Context, client *ebb.Client, l *pages, prefix string) error {
+func produce(ctx context.Context, client *ebb.Client, l *pages) error {
 	firsts := []string{"fail", "yield", "snooze"}
 	for n := 0; ctx.Err() == nil; n++ {
 		var t task
 		if n%20 < len(firsts) {
 			t.First = firsts[n%20]
 		}
-		jid := fmt.Sprintf("%s.%05d", prefix, n)
+		jid := fmt.Sprintf("%d.%05d", os.Getpid(), n)
 		opts := []ebb.Option{ebb.JID(jid)}
 		if n%7 == 0 {
 			opts = append(opts, ebb.In(rand.N(300*time.Millisecond)))

@@ -147,11 +147,11 @@ func (th *theatre) work(deaths <-chan string, calm <-chan struct{}) {
 // produce kills producers while they push, and lets the last one push on until
 // there is enough.
 func (th *theatre) produce(enough <-chan struct{}) {
-	for n := range *rounds {
-		th.killAt(spec{Role: producer, Prefix: fmt.Sprint("killed", n), Point: crashpoint.DuringPush, Nth: 20 + th.random(100)})
+	for range *rounds {
+		th.killAt(spec{Role: producer, Point: crashpoint.DuringPush, Nth: 20 + th.random(100)})
 		th.left.Add(-1)
 	}
-	c := th.start(spec{Role: producer, Prefix: "last"})
+	c := th.start(spec{Role: producer})
 	th.finish(c, enough, func() { c.stdin.Close() })
 }
 

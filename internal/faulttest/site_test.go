@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // soon is how long anything may take on a busy machine.
-const soon = 20 * time.Second
+const soon = 45 * time.Second
 
 // site is a store and those who use it.
 type site struct {

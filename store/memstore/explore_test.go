@@ -19,8 +19,9 @@ var depth = flag.Int("explore.depth", 5, "steps of each history that TestExplore
 // TestExplore goes through every history of a few steps that two processes, a
 // rescuer and a network can make of two jobs. The network loses requests and
 // replies, and delivers any request a second time, however late. After each step
-// every job must be in one place, unless it is acked, and nobody may be given a job
-// that another has in hand, unless that one's lease had ended.
+// every job must be in one place, unless it is acked; nobody may be given a job that
+// another has in hand, unless that one's lease had ended; and a late copy of a fetch
+// must take nothing.
 func TestExplore(t *testing.T) {
 	t.Parallel()
 	var histories int
@@ -72,6 +73,7 @@ type world struct {
 type proc struct {
 	id             store.Identity
 	fetch, verdict uint64 // last Seq
+	arrived        uint64 // the highest Seq of a fetch that the store has seen
 	hand           []store.Held
 	given          map[store.Token]bool // back, or acked: never to be begun
 	rescued, left  bool
@@ -109,10 +111,18 @@ func (w *world) ask(p *proc, arrives, reply bool) {
 		jobs, _, err := w.st.Fetch(context.Background(), call, store.Plan{Strict: true, Queues: []store.Share{{Queue: "q"}}}, 1, 0)
 		return jobs, err
 	}
-	w.late = append(w.late, func() { request() })
+	w.late = append(w.late, func() {
+		before := w.held(p)
+		request()
+		if call.Seq <= p.arrived && w.held(p) != before {
+			w.fail("a late copy of fetch %d of %s took a job", call.Seq, p.id)
+		}
+		p.arrived = max(p.arrived, call.Seq)
+	})
 	if !arrives {
 		return
 	}
+	p.arrived = p.fetch
 	jobs, err := request()
 	if err != nil || !reply {
 		return
@@ -129,6 +139,14 @@ func (w *world) ask(p *proc, arrives, reply bool) {
 		}
 		p.hand = append(p.hand, j)
 	}
+}
+
+// held is how many jobs the store has p holding.
+func (w *world) held(p *proc) (n int) {
+	for range w.st.Jobs(context.Background(), store.Query{Place: store.Keeping, Key: p.id}) {
+		n++
+	}
+	return n
 }
 
 // decide gives a verdict on all that p has in hand; one whose reply is lost is

@@ -45,15 +45,17 @@ func (s *Store) look(call store.Call, plan store.Plan, n int, again bool) ([]sto
 	if s.left[call.By] {
 		return nil, nil, store.ErrLeft
 	}
+	// A wait that a later call has overtaken was given up by its caller.
+	asked := s.lanes[lane{call.By, call.Lane}].seq
+	repeated := call.Seq != 0 && (call.Seq < asked || call.Seq == asked && !again)
+	if call.Seq != 0 && !repeated {
+		s.lanes[lane{call.By, call.Lane}] = answer{seq: call.Seq} // whatever the answer
+	}
 	if p := s.processes[call.By]; p == nil || !s.clock().Before(p.until) {
 		return nil, nil, store.ErrLeaseLost
 	}
-	if asked := s.lanes[lane{call.By, call.Lane}].seq; call.Seq != 0 {
-		// A wait that a later call has overtaken was given up by its caller.
-		if call.Seq < asked || call.Seq == asked && !again {
-			return s.taken(call), nil, nil
-		}
-		s.lanes[lane{call.By, call.Lane}] = answer{seq: call.Seq}
+	if repeated {
+		return s.taken(call), nil, nil
 	}
 	if n <= 0 {
 		return nil, nil, nil

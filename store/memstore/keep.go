@@ -265,6 +265,8 @@ func (s *Store) Leave(ctx context.Context, call store.Call, f store.Farewell) er
 	return wrap("leave", err)
 }
 
+func clone[S ~[]E, E any](s S) S { return slices.Clip(slices.Clone(s)) }
+
 // report keeps a part of what is told about the end of a process.
 func (s *state) report(id store.Identity, r store.StopReport) {
 	now := s.clock()
@@ -273,7 +275,8 @@ func (s *state) report(id store.Identity, r store.StopReport) {
 		st = s.stops[i]
 		s.stops = slices.Delete(s.stops, i, i+1)
 	}
-	r.Jobs, r.Phases, r.Notes = slices.Clone(r.Jobs), slices.Clone(r.Phases), slices.Clone(r.Notes)
+	// Clipped, since MergeStops appends to the first part.
+	r.Jobs, r.Phases, r.Notes = clone(r.Jobs), clone(r.Phases), clone(r.Notes)
 	parts := append(slices.Clip(st.parts), r)
 	s.stops = append(s.stops, stop{id, now, parts})
 	s.stops = slices.DeleteFunc(s.stops, func(st stop) bool { return now.Sub(st.at) > stopsAge })

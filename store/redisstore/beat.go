@@ -45,8 +45,9 @@ func (s *Store) pulse(p store.Presence, ttl time.Duration) *pulse {
 			queues[q.Queue] = true
 		}
 	}
+	owner := ownerOf(p.ID)
 	for _, t := range p.Known {
-		if _, queue, ok := split(t, p.ID); ok {
+		if _, queue, ok := split(t, owner); ok {
 			queues[queue] = true
 		}
 	}
@@ -157,9 +158,10 @@ func (s *Store) leased(reply rueidis.RedisMessage, id store.Identity, queues []s
 	if micros, err := answer[1].AsInt64(); err == nil {
 		s.learn(micros)
 	}
+	owner := ownerOf(id)
 	for i, queue := range queues {
 		for _, field := range texts(answer[3+i]) {
-			held[token(field, id, queue)] = true
+			held[token(field, owner, queue)] = true
 		}
 	}
 	n, err := answer[2].AsInt64()
@@ -200,9 +202,9 @@ func (s *Store) compare(ctx context.Context, orders *store.Orders, p store.Prese
 	if len(unknown) == 0 {
 		return nil
 	}
-	reads := make([]*request, len(unknown))
+	owner, reads := ownerOf(p.ID), make([]*request, len(unknown))
 	for i, t := range unknown {
-		field, queue, _ := split(t, p.ID)
+		field, queue, _ := split(t, owner)
 		reads[i] = command("HGET", s.held(queue, p.ID), field)
 	}
 	replies, err := s.do(ctx, reads...)
@@ -211,7 +213,7 @@ func (s *Store) compare(ctx context.Context, orders *store.Orders, p store.Prese
 	}
 	for i, t := range unknown {
 		if payload, err := replies[i].ToString(); err == nil { // else it went meanwhile
-			_, queue, _ := split(t, p.ID)
+			_, queue, _ := split(t, owner)
 			orders.Unknown = append(orders.Unknown, store.Held{Token: t, Queue: queue, Payload: []byte(payload)})
 		}
 	}

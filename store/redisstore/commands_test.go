@@ -140,7 +140,7 @@ func newer(a, b string) bool {
 
 // keyed is how a script may name a key: by its number, or by a name that was given
 // to such a one.
-var keyed = regexp.MustCompile(`^(unpack\()?(KEYS\[|KEYS,|held\(|books\(|queue\(|inbox\(|sets?\b|names\b|known\b|strays\b|work\b|key\b|today\b)`)
+var keyed = regexp.MustCompile(`^(unpack\()?(KEYS\[|KEYS,|held\(|books\b|queue\(|inbox\(|sets?\b|names\b|known\b|strays\b|work\b|key\b|today\b)`)
 
 func TestScriptsTouchOnlyTheirKeys(t *testing.T) {
 	t.Parallel()

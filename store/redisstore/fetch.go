@@ -3,7 +3,6 @@ package redisstore
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -43,7 +42,7 @@ func (s *Store) fetch(ctx context.Context, call store.Call, plan store.Plan, n i
 	if ctx.Err() != nil || n <= 0 {
 		return nil, store.Idle, nil
 	}
-	l := &look{call: call, plan: plan, n: n, prefix: number(cmp.Or(call.Seq, 1<<63|rand.Uint64())) + fmt.Sprintf("%04d", call.Lane)}
+	l := &look{call: call, plan: plan, n: n, prefix: number(cmp.Or(call.Seq, 1<<63|rand.Uint64())) + fourDigits(call.Lane)}
 	repeated, err := s.begin(ctx, l)
 	if err != nil {
 		return nil, store.Idle, err
@@ -191,32 +190,44 @@ func (s *Store) takeFrom(ctx context.Context, l *look, shares []store.Share, n i
 	case "again":
 		l.again = true
 	}
-	jobs := make([]store.Held, 0, len(answer)/3)
-	for answer = answer[1:]; len(answer) >= 3; answer = answer[3:] {
-		i, _ := answer[0].AsInt64()
-		field, _ := answer[1].ToString()
-		payload, _ := answer[2].ToString()
-		q := shares[i-1].Queue
-		jobs = append(jobs, store.Held{Token: token(field, id, q), Queue: q, Payload: []byte(payload)})
+	if len(answer) == 1 {
+		return nil, nil
 	}
-	for _, i := range paused(answer) {
+	owner, jobs := ownerOf(id), make([]store.Held, 0, n)
+	for _, i := range numbers(answer[1]) {
 		l.paused = append(l.paused, shares[i-1].Queue)
+	}
+	for run := range slices.Chunk(answer[2:], 3) {
+		i, _ := run[0].AsInt64()
+		first, _ := run[1].AsInt64()
+		payloads, err := run[2].ToArray()
+		if err != nil {
+			return jobs, err
+		}
+		q := shares[i-1].Queue
+		for k := range payloads {
+			payload, _ := payloads[k].ToString()
+			jobs = append(jobs, store.Held{Token: token(l.prefix+fourDigits(int(first)+k), owner, q), Queue: q, Payload: []byte(payload)})
+		}
 	}
 	return jobs, nil
 }
 
-// paused reads the numbers at the end of an answer.
-func paused(rest []rueidis.RedisMessage) (numbers []int) {
-	if len(rest) != 1 {
-		return nil
-	}
-	said, _ := rest[0].ToString()
+// fourDigits is n as %04d.
+func fourDigits(n int) string {
+	digits := strconv.Itoa(n)
+	return "0000"[min(len(digits), 4):] + digits
+}
+
+// numbers reads numbers with blanks between.
+func numbers(reply rueidis.RedisMessage) (list []int) {
+	said, _ := reply.ToString()
 	for text := range strings.FieldsSeq(said) {
 		if i, err := strconv.Atoi(text); err == nil {
-			numbers = append(numbers, i)
+			list = append(list, i)
 		}
 	}
-	return numbers
+	return list
 }
 
 // shares says in which order queues are asked, and for how many each. A queue that

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -209,13 +208,4 @@ func (p *proxy) cut() {
 		c.Close()
 	}
 	p.conns = nil
-}
-
-func jidsOf(jobs []store.Held) []string {
-	var all []string
-	for _, j := range jobs {
-		all = append(all, string(j.Payload))
-	}
-	slices.Sort(all)
-	return all
 }

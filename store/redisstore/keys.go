@@ -102,19 +102,22 @@ func number(seq uint64) string {
 
 // A token is the field in the holder's hash, the holder, abridged, and the queue.
 // Fields of two holders may be the same.
-func token(field string, id store.Identity, queue string) store.Token {
-	return store.Token(field + ":" + abridged(id) + ":" + queue)
+func token(field string, owner owner, queue string) store.Token {
+	return store.Token(field + ":" + string(owner) + ":" + queue)
 }
 
-// split takes a token apart, if it is one of id's.
-func split(t store.Token, id store.Identity) (field, queue string, ok bool) {
-	field, rest, _ := strings.Cut(string(t), ":")
-	owner, queue, ok := strings.Cut(rest, ":")
-	return field, queue, ok && owner == abridged(id)
-}
+// owner is an identity, abridged.
+type owner string
 
-func abridged(id store.Identity) string {
+func ownerOf(id store.Identity) owner {
 	h := fnv.New64a()
 	h.Write([]byte(id))
-	return strconv.FormatUint(h.Sum64(), 36)
+	return owner(strconv.FormatUint(h.Sum64(), 36))
+}
+
+// split takes a token apart, if it is one of the owner's.
+func split(t store.Token, by owner) (field, queue string, ok bool) {
+	field, rest, _ := strings.Cut(string(t), ":")
+	whose, queue, ok := strings.Cut(rest, ":")
+	return field, queue, ok && whose == string(by)
 }

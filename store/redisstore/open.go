@@ -46,6 +46,7 @@ type Store struct {
 	outages atomic.Int64 // moments at which the server was not there
 
 	blockers blockers
+	aged     ration // of the dead set
 
 	mu    sync.Mutex
 	boots map[store.Identity]*boot

@@ -288,6 +288,8 @@ func TestLostReplies(t *testing.T) {
 	first.must(first.Retry(ctx, first.call(store.LaneVerdict), store.Later{Token: early.Token, Payload: early.Payload, Delay: time.Hour}))
 	first.must(first.Leave(ctx, first.call(store.LaneVerdict), store.Farewell{ID: first.id, Report: store.StopReport{ID: first.id}}))
 
+	b.push("first", "b") // and b has its connections
+
 	// lose runs what while replies vanish, until it gives up.
 	lose := func(what func() error) {
 		t.Helper()

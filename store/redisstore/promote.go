@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -136,7 +137,32 @@ func (s *Store) readShelf(reply rueidis.RedisMessage) (sh shelf, err error) {
 	}
 	slices.SortStableFunc(sh.due, func(a, b dueJob) int { return cmp.Compare(a.score, b.score) })
 	sh.dead = texts(answer[4])
+	if aged, _ := answer[5].AsInt64(); aged == 1 {
+		sh.dead = sh.dead[:s.aged.take(len(sh.dead))]
+	}
 	return sh, nil
+}
+
+// ration lets so many jobs a minute go for their age: a clock that is wrong for a
+// moment must not empty the dead set.
+type ration struct {
+	mu    sync.Mutex
+	since time.Time
+	given int
+}
+
+const agedAMinute = 1000
+
+// take returns how many of n may go.
+func (r *ration) take(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.since) > time.Minute {
+		r.since, r.given = now, 0
+	}
+	n = min(n, agedAMinute-r.given)
+	r.given += n
+	return n
 }
 
 // empty moves what is due to the back of its queue, and forgets what is too old. It

@@ -350,7 +350,7 @@ func (s *Store) pack(batch []*arrival, item func([]string, string, *store.Item) 
 		}
 		for _, p := range mine {
 			t := p.parts[len(p.parts)-1]
-			p.args = append(p.args, strconv.Itoa(a.call.Lane), number(a.call.Seq), strconv.Itoa(len(t.items)))
+			p.args = append(p.args, "s"+strconv.Itoa(a.call.Lane), number(a.call.Seq), strconv.Itoa(len(t.items)))
 			for _, i := range t.items {
 				p.args = item(p.args, p.number(a.items[i].Queue), &a.items[i])
 			}

@@ -146,13 +146,14 @@ func (s *Store) allHeldBy(ctx context.Context, id store.Identity, queues []strin
 	if err != nil {
 		return nil, err
 	}
+	owner := ownerOf(id)
 	for i, q := range queues {
 		held, err := replies[i].AsStrMap()
 		if err != nil {
 			return nil, err
 		}
 		for field, payload := range held {
-			jobs = append(jobs, store.Held{Token: token(field, id, q), Queue: q, Payload: []byte(payload)})
+			jobs = append(jobs, store.Held{Token: token(field, owner, q), Queue: q, Payload: []byte(payload)})
 		}
 	}
 	slices.SortFunc(jobs, func(a, b store.Held) int { return cmp.Compare(a.Token, b.Token) })
@@ -217,8 +218,9 @@ func (s *Store) rescue(ctx context.Context, g store.Salvage) (moved int, err err
 	for _, q := range queues {
 		es.of(q).number(q)
 	}
+	owner := ownerOf(g.ID)
 	for _, r := range g.Jobs {
-		if field, queue, ok := split(r.Token, g.ID); ok && slices.Contains(queues, queue) {
+		if field, queue, ok := split(r.Token, owner); ok && slices.Contains(queues, queue) {
 			s.salvage(es.of(queue), queue, field, r)
 		}
 	}
@@ -366,14 +368,15 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 // each edge as its script takes them.
 func (s *Store) hand(es *edges, f store.Farewell) (missing []store.Token, deaf map[*edge][]string) {
 	deaf = map[*edge][]string{}
+	owner := ownerOf(f.ID)
 	for _, t := range f.Deaf {
-		if field, queue, ok := split(t, f.ID); ok {
+		if field, queue, ok := split(t, owner); ok {
 			e := es.of(queue)
 			deaf[e] = append(deaf[e], e.number(queue), field)
 		}
 	}
 	for _, l := range f.Back {
-		field, queue, ok := split(l.Token, f.ID)
+		field, queue, ok := split(l.Token, owner)
 		if !ok {
 			missing = append(missing, l.Token)
 			continue

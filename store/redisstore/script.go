@@ -212,7 +212,7 @@ func (a *alone) get(option rueidis.ClientOption) (rueidis.Client, error) {
 		return nil, store.ErrClosed
 	}
 	if a.client == nil {
-		option.DisableAutoPipelining = true
+		option.DisableAutoPipelining, option.BlockingPoolCleanup = true, time.Minute
 		option.ReadBufferEachConn, option.WriteBufferEachConn, option.RingScaleEachConn = 16<<10, 16<<10, 8
 		client, err := rueidis.NewClient(option)
 		if err != nil {

@@ -93,10 +93,10 @@ func (s *Store) verdict(ctx context.Context, sc *script, call store.Call, tokens
 	if err := tooMany(len(tokens)); err != nil || len(tokens) == 0 {
 		return err
 	}
-	es := edges{layout: s.layout}
+	es, owner := edges{layout: s.layout}, ownerOf(call.By)
 	var missing []store.Token
 	for i, t := range tokens {
-		field, queue, ok := split(t, call.By)
+		field, queue, ok := split(t, owner)
 		if !ok {
 			missing = append(missing, t) // none of ours
 			continue
@@ -210,12 +210,12 @@ func (s *Store) shelve(ctx context.Context, call store.Call, later []store.Later
 // shelved returns the payloads that jobs go on with, each with its queue. Those that
 // the caller leaves as they are have to be read first; nobody else writes them.
 func (s *Store) shelved(ctx context.Context, by store.Identity, later []store.Later) ([][]byte, error) {
-	payloads := make([][]byte, len(later))
+	payloads, owner := make([][]byte, len(later)), ownerOf(by)
 	var reads []*request
 	var read []int
 	for i, l := range later {
 		payloads[i] = l.Payload
-		if field, queue, ok := split(l.Token, by); ok && len(l.Payload) == 0 {
+		if field, queue, ok := split(l.Token, owner); ok && len(l.Payload) == 0 {
 			reads, read = append(reads, command("HGET", s.held(queue, by), field)), append(read, i)
 		}
 	}

@@ -52,7 +52,7 @@ func (s *Store) fetch(ctx context.Context, c store.Call, plan store.Plan, n int,
 	if err != nil {
 		return nil, store.Idle, err
 	}
-	for woken := store.Polled; ; {
+	for woken := store.Got; ; {
 		// The bell before the look: what comes between the two rings it.
 		bell := s.wake.wait()
 		ready, err := s.anyReady(ctx, names)
@@ -60,7 +60,7 @@ func (s *Store) fetch(ctx context.Context, c store.Call, plan store.Plan, n int,
 			return nil, store.Idle, nil
 		}
 		if err != nil {
-			return nil, store.Idle, explain(err)
+			return nil, store.Idle, s.readError(err)
 		}
 		if ready && n > 0 {
 			if jobs, err = s.take(ctx, f); len(jobs) > 0 || err != nil {
@@ -73,6 +73,11 @@ func (s *Store) fetch(ctx context.Context, c store.Call, plan store.Plan, n int,
 			woken = store.Pushed
 		case <-look.C:
 			woken = store.Polled
+			select {
+			case <-bell: // at the same moment
+				woken = store.Pushed
+			default:
+			}
 		case <-deadline.C:
 			return nil, store.Idle, nil
 		case <-ctx.Done():
@@ -111,7 +116,15 @@ func (s *Store) anyReady(ctx context.Context, names []byte) (bool, error) {
 // gets nothing, and no error.
 func (s *Store) take(ctx context.Context, f *fetch) ([]store.Held, error) {
 	f.draw()
-	err := s.writer.do(ctx, &call{class: fills, jobs: max(f.n, 1), point: crashpoint.FetchMoved, apply: f.apply})
+	c := &call{class: fills, jobs: max(f.n, 1)}
+	c.apply = func(t *tx) error {
+		err := f.apply(t)
+		if len(f.jobs) > 0 {
+			c.point = crashpoint.FetchMoved
+		}
+		return err
+	}
+	err := s.writer.do(ctx, c)
 	switch {
 	case err != nil:
 		s.asked.forget(f.call)

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,4 +148,33 @@ func (s *Store) unlink(id store.Identity) {
 	s.leases.mu.Lock()
 	delete(s.leases.missing, id)
 	s.leases.mu.Unlock()
+}
+
+// sweepLeases removes the files of processes that died as they were born: nobody
+// has them registered, and nobody holds their lock.
+func (s *Store) sweepLeases(ctx context.Context) {
+	all, err := s.registered(ctx)
+	files, dirErr := os.ReadDir(s.path + ".d")
+	if err != nil || dirErr != nil {
+		return // again in a minute
+	}
+	known := make(map[string]bool, len(all))
+	for i := range all {
+		known[s.leasePath(all[i].id)] = true
+	}
+	for _, e := range files {
+		path := filepath.Join(s.path+".d", e.Name())
+		// One that is being born has no lock yet, for an instant.
+		if info, err := e.Info(); err != nil || known[path] || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if lockFile(f, exclusive|nonBlocking) == nil {
+			os.Remove(path)
+		}
+		f.Close()
+	}
 }

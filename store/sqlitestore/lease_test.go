@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -81,8 +82,8 @@ func TestRescueSparesTheLiving(t *testing.T) {
 	}
 }
 
-// TestLeaseFilesGo: nothing is left in the folder by processes that left or were
-// forgotten.
+// TestLeaseFilesGo: nothing is left in the folder by processes that left, were
+// forgotten, or never came to life.
 func TestLeaseFilesGo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ebb.db")
@@ -92,12 +93,26 @@ func TestLeaseFilesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.Close()
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{"new-123", "host:1:abc"} { // died as they were born
+		path := filepath.Join(path+".d", name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o666), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alive := register(t, s)
+	if err := os.Chtimes(s.leasePath(alive.id), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Promote(t.Context(), store.Promotion{}); err != nil {
+		t.Fatal(err)
+	}
 	for _, l := range lostTo(t, s) {
 		if _, err := s.Rescue(t.Context(), store.Salvage{ID: l.ID, Cause: l.Cause, Seen: l.Seen}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if files, err := os.ReadDir(path + ".d"); err != nil || len(files) != 0 {
+	if files, err := os.ReadDir(path + ".d"); err != nil || len(files) != 1 {
 		t.Errorf("left: %v, %v", files, err)
 	}
 }

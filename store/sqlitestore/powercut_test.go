@@ -55,7 +55,7 @@ func recordRun(t *testing.T, mayLose bool) []event {
 	var wg sync.WaitGroup
 	for lane := range 3 {
 		wg.Go(func() {
-			for i := range 50 {
+			for i := range 30 {
 				it := benchItem()
 				it.JID = fmt.Sprintf("%d-%d", lane, i)
 				if _, err := s.Push(t.Context(), store.Call{By: "p:1:1", Lane: store.LanePush + lane, Seq: uint64(i + 1)}, it); err != nil {
@@ -93,7 +93,7 @@ func cutsOf(t *testing.T, events []event, rnd *rand.Rand) []int {
 			cuts[cut] = true
 		}
 	}
-	for range 3 {
+	for range 2 {
 		around(ofDB[rnd.IntN(len(ofDB))])
 		around(ofLog[rnd.IntN(len(ofLog))])
 		around(first + 1 + rnd.IntN(len(events)-first-1))

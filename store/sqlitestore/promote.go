@@ -93,6 +93,9 @@ func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next
 			return 0, 0, err
 		}
 		s.house.did(trimmedOld)
+		if sweep {
+			s.sweepLeases(ctx)
+		}
 		if sight, err = s.look(ctx); err != nil {
 			return moved, 0, err
 		}

@@ -159,23 +159,22 @@ const (
 	bootNames
 )
 
-var nameStatements = [...]struct{ find, add, read stmt }{
+var nameStatements = [...]struct{ find, add stmt }{
 	queueNames: {
 		statement("SELECT id FROM ebb_queue WHERE name = ?"),
 		statement("INSERT INTO ebb_queue(name) VALUES (?) RETURNING id"),
-		statement("SELECT name FROM ebb_queue WHERE id = ?"),
 	},
 	kindNames: {
 		statement("SELECT id FROM ebb_kind WHERE name = ?"),
 		statement("INSERT INTO ebb_kind(name) VALUES (?) RETURNING id"),
-		statement("SELECT name FROM ebb_kind WHERE id = ?"),
 	},
 	bootNames: {
 		statement("SELECT id FROM ebb_boot WHERE name = ?"),
 		statement("INSERT INTO ebb_boot(name) VALUES (?) RETURNING id"),
-		statement("SELECT name FROM ebb_boot WHERE id = ?"),
 	},
 }
+
+var readQueueName = statement("SELECT name FROM ebb_queue WHERE id = ?")
 
 // names remembers the numbers of queues, kinds and boots, which never change.
 type names struct {
@@ -245,7 +244,7 @@ func (t *tx) queueName(id int64) (string, error) {
 	if ok {
 		return name, nil
 	}
-	err := t.query(nameStatements[queueNames].read, func(r []row) error { name = r[0].(string); return nil }, id)
+	err := t.query(readQueueName, func(r []row) error { name = r[0].(string); return nil }, id)
 	if err == nil {
 		if t.fresh == nil {
 			t.fresh = make(map[nameKey]int64)

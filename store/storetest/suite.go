@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -341,9 +340,4 @@ func (s *suite) book(queue string) store.Books {
 		}
 	}
 	return store.Books{Queue: queue}
-}
-
-// same compares payloads but for the stamp.
-func same(got, want []byte) bool {
-	return bytes.Equal(got, want) || unstamped(got) == unstamped(want)
 }

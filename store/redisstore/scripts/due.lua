@@ -4,7 +4,8 @@
 -- ARGV  1 most jobs to read of each, 2 most that the dead set keeps, 3 for how many
 --       seconds
 -- gives the time in µs, µs until the next job is due or -1, jobs that are due with
--- their scores from schedule and from retry, and dead ones that must go
+-- their scores from schedule and from retry, dead ones that must go, and 1 if that is
+-- for their age
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local at, most = string.format('%.6f', now / 1000000), tonumber(ARGV[1])
@@ -29,4 +30,5 @@ if over > 0 then
 else
   reply[5] = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. string.format('%.6f', now / 1000000 - ARGV[3]), 'LIMIT', 0, most)
 end
+reply[6] = over > 0 and 0 or 1
 return reply

@@ -6,8 +6,9 @@
 --       one seq and is 0 to take nothing, 5 what the new fields begin with, 6 n, then
 --       the share of each queue
 -- gives "lost" if it has no lease, "left" if it has left; else "ok", or "again" with
--- what is still held of an earlier answer; then for each job: number of its queue,
--- field, payload; last the numbers of paused queues as one string
+-- what is still held of an earlier answer; the numbers of paused queues as one
+-- string; then, for jobs whose fields follow each other: number of their queue,
+-- number in the first field, payloads
 local lane = ARGV[2]
 local memo = redis.call('HMGET', KEYS[1], 'left', 's' .. lane, 'turn' .. lane, 'index' .. lane)
 if memo[1] then return { 'left' } end
@@ -24,24 +25,23 @@ if seq ~= '' then
     redis.call('PERSIST', KEYS[2]) -- a write that grows nothing comes first, as in held.lua
     if seq >= asked then redis.call('HSET', KEYS[1], 's' .. lane, seq, 'turn' .. lane, 1000000000) end
     local last = seq == asked and math.max(n, tonumber(memo[4] or 0)) or n
-    local fields, reply = {}, { 'again' }
+    local fields, reply = {}, { 'again', '' }
     for i = 1, last do fields[i] = prefix .. string.format('%04d', i) end
     for q = 1, queues do
       local payloads = last > 0 and redis.call('HMGET', KEYS[1 + 4 * q], unpack(fields)) or {}
       for i, payload in ipairs(payloads) do
         if payload then
-          reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = q, fields[i], payload
+          reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = q, i, { payload }
         end
       end
     end
-    reply[#reply + 1] = ''
     return reply
   end
   -- Another slot's turn of the same call may have taken some already.
   if seq == asked then index = tonumber(memo[4] or 0) end
 end
 
-local reply, paused, left = { 'ok' }, {}, n
+local reply, paused, left = { 'ok', '' }, {}, n
 local function take(q, most)
   local base = 4 * q - 1
   local jobs = redis.call('RPOP', KEYS[base + 1], most) or {}
@@ -49,13 +49,12 @@ local function take(q, most)
     for _, job in ipairs(redis.call('RPOP', KEYS[base], most - #jobs) or {}) do jobs[#jobs + 1] = job end
   end
   if #jobs == 0 then return 0 end
-  local pairs = {}
-  for i, payload in ipairs(jobs) do
-    index = index + 1
-    local field = prefix .. string.format('%04d', index)
-    pairs[2 * i - 1], pairs[2 * i] = field, payload
-    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = q, field, payload
+  local at, pairs = #reply, {}
+  reply[at + 1], reply[at + 2], reply[at + 3] = q, index + 1, jobs
+  for i = 1, #jobs do
+    pairs[2 * i - 1], pairs[2 * i] = prefix .. string.format('%04d', index + i), jobs[i]
   end
+  index = index + #jobs
   redis.call('HSET', KEYS[base + 2], unpack(pairs))
   redis.call('HINCRBY', KEYS[base + 3], 'fetched', #jobs)
   left = left - #jobs
@@ -79,5 +78,5 @@ if seq ~= '' then
   if #paused == queues then redis.call('PERSIST', KEYS[2]) end -- else a pop was the first write
   redis.call('HSET', KEYS[1], 's' .. lane, seq, 'turn' .. lane, turn, 'index' .. lane, index)
 end
-reply[#reply + 1] = table.concat(paused, ' ')
+if #paused > 0 then reply[2] = table.concat(paused, ' ') end
 return reply

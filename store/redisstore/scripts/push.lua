@@ -1,61 +1,46 @@
--- push: puts jobs at the back of their queues, each call once.
+-- push: puts jobs at the back of their queues, each call once. It runs for every job
+-- that comes, and so is lean.
 --
 -- KEYS  1 last: what is remembered of the producer
 --       then for each queue: queue, books; then `queues`, if it is in this slot
--- ARGV  1 number of queues, then their names, then for each call: lane, seq ("" if
---       nobody remembers it), number of jobs, and for each job: queue, payload
+-- ARGV  1 number of queues, then their names, then for each call: field of its lane,
+--       seq ("" if nobody remembers it), number of jobs, and for each job: queue,
+--       payload
 -- gives for each call "stored", "repeated", "stale" or what is wrong with its queue
 local queues = tonumber(ARGV[1])
-local names = KEYS[2 + 2 * queues]
-local calls, lanes, at = {}, {}, queues + 2
+local names, at = KEYS[2 + 2 * queues], queues + 2
+if names then redis.call('SADD', names, unpack(ARGV, 2, queues + 1)) end
+local reply, accepted, numbered = {}, {}, false
 while ARGV[at] do
-  local call = { lane = 's' .. ARGV[at], seq = ARGV[at + 1], first = at + 3, last = at + 2 + 2 * ARGV[at + 2] }
-  calls[#calls + 1], lanes[#lanes + 1] = call, call.lane
-  at = call.last + 1
-end
-
-local seen = {}
-for i, seq in ipairs(redis.call('HMGET', KEYS[1], unpack(lanes))) do seen[lanes[i]] = seq or nil end
-local batches, memo, reply = {}, {}, {}
-for i, call in ipairs(calls) do
-  local last = seen[call.lane]
-  if call.seq ~= '' and last and call.seq <= last then
-    reply[i] = call.seq == last and 'repeated' or 'stale'
+  local lane, seq, last = ARGV[at], ARGV[at + 1], at + 2 + 2 * ARGV[at + 2]
+  local seen = seq ~= '' and redis.call('HGET', KEYS[1], lane)
+  local said = 'stored'
+  if seen and seq <= seen then
+    said = seq == seen and 'repeated' or 'stale'
   else
-    if call.seq ~= '' then seen[call.lane] = call.seq end
-    for j = call.first, call.last, 2 do
-      local q = tonumber(ARGV[j])
-      local batch = batches[q] or {}
-      batches[q] = batch
-      batch[#batch + 1] = ARGV[j + 1]
+    local batches = {}
+    for i = at + 3, last, 2 do
+      local batch = batches[ARGV[i]]
+      if batch then batch[#batch + 1] = ARGV[i + 1] else batches[ARGV[i]] = { ARGV[i + 1] } end
+    end
+    for q, batch in pairs(batches) do
+      local pushed = redis.pcall('LPUSH', KEYS[2 * q], unpack(batch))
+      if type(pushed) == 'number' then
+        accepted[q] = (accepted[q] or 0) + #batch
+      elseif string.find(pushed.err, 'WRONGTYPE', 1, true) then
+        said = pushed.err -- no reason to keep the other calls out
+      else
+        return pushed -- a server that refuses to write does so from the first write on
+      end
+    end
+    if said == 'stored' and seq ~= '' then
+      redis.call('HSET', KEYS[1], lane, seq)
+      numbered = true
     end
   end
+  reply[#reply + 1] = said
+  at = last + 1
 end
-
--- One queue's key may be no list, and that is no reason to keep the others out.
-local broken = {}
-for q, batch in pairs(batches) do
-  local pushed = redis.pcall('LPUSH', KEYS[2 * q], unpack(batch))
-  if type(pushed) == 'table' then
-    if not string.find(pushed.err, 'WRONGTYPE', 1, true) then return pushed end
-    broken[q] = pushed.err
-  else
-    redis.call('HINCRBY', KEYS[2 * q + 1], 'accepted', #batch)
-    if names then redis.call('SADD', names, ARGV[q + 1]) end
-  end
-end
-
-for i, call in ipairs(calls) do
-  if not reply[i] then
-    reply[i] = 'stored'
-    for j = call.first, call.last, 2 do reply[i] = broken[tonumber(ARGV[j])] or reply[i] end
-    if reply[i] == 'stored' and call.seq ~= '' then
-      memo[#memo + 1], memo[#memo + 2] = call.lane, call.seq
-    end
-  end
-end
-if #memo > 0 then
-  redis.call('HSET', KEYS[1], unpack(memo))
-  redis.call('PEXPIRE', KEYS[1], 3600000)
-end
+for q, n in pairs(accepted) do redis.call('HINCRBY', KEYS[2 * q + 1], 'accepted', n) end
+if numbered then redis.call('PEXPIRE', KEYS[1], 3600000) end
 return reply

@@ -3,10 +3,10 @@
 -- KEYS  1 last: what is remembered of the producer, 2 schedule
 --       then the books of each queue; then ebb:queues and strays, if they are in this
 --       slot
--- ARGV  1 number of queues, then their names, then for each call: lane, seq ("" if
---       nobody remembers it), number of jobs, and for each job: queue, score or "",
---       delay in µs where there is no score, payload, 1 if that does not tell its
---       queue
+-- ARGV  1 number of queues, then their names, then for each call: field of its lane,
+--       seq ("" if nobody remembers it), number of jobs, and for each job: queue,
+--       score or "", delay in µs where there is no score, payload, 1 if that does not
+--       tell its queue
 -- gives for each call "stored", "repeated" or "stale"
 local queues = tonumber(ARGV[1])
 local known, strays = KEYS[3 + queues], KEYS[4 + queues]
@@ -15,7 +15,7 @@ local now = t[1] * 1000000 + t[2]
 if known then redis.call('SADD', known, unpack(ARGV, 2, queues + 1)) end
 local reply, at = {}, queues + 2
 while ARGV[at] do
-  local lane, seq, first = 's' .. ARGV[at], ARGV[at + 1], at + 3
+  local lane, seq, first = ARGV[at], ARGV[at + 1], at + 3
   local last = first - 1 + 5 * ARGV[at + 2]
   local seen = seq ~= '' and redis.call('HGET', KEYS[1], lane)
   if seen and seq <= seen then
