@@ -182,7 +182,11 @@ func watch(ctx context.Context, client *ebb.Client, ledger *ledger, h *handlers,
 		if err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		out.progress("%d of %d files, the walk is at %d", c.done, c.files, h.walked.Load())
+		walk := fmt.Sprintf("at %d", h.walked.Load())
+		if c.walked {
+			walk = "done"
+		}
+		out.progress("%d of %d files, the walk is %s", c.done, c.files, walk)
 		if c.walked && c.done == c.files {
 			return nil
 		}

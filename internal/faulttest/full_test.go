@@ -35,7 +35,8 @@ func (st *stage) answered(workers ...*worker) {
 func TestRedisIsOutOfMemory(t *testing.T) {
 	t.Parallel()
 	st := onRedis(t, redistest.AOF(), redistest.MaxMemory(32<<20)).stage()
-	alive := st.worker(ebb.Config{Concurrency: 4}, st.handle)
+	patient := ebb.LeaseConfig{TTL: 2 * lease}
+	alive := st.worker(ebb.Config{Concurrency: 4, Lease: patient}, st.handle)
 	st.enqueue(3, part{Until: during})
 	st.enqueue(1, part{Until: during, Fails: true})
 	st.onStage(4)
@@ -50,7 +51,7 @@ func TestRedisIsOutOfMemory(t *testing.T) {
 
 	st.server.Do("SETRANGE", "filler", "40000000", "x") // the one command that may still exceed the limit
 	st.refuses("maxmemory")
-	late := st.worker(ebb.Config{Concurrency: 2}, st.handle)
+	late := st.worker(ebb.Config{Concurrency: 2, Lease: patient}, st.handle)
 	gone.vanish()
 	st.give(during)
 	st.await("rescue", func() bool { return st.rescued() == 3 })

@@ -58,18 +58,22 @@ func (s *site) clear() {
 	}
 }
 
+// badInput is what somebody who checks nothing puts into the queue, and what is to
+// become of it.
+type badInput struct {
+	name   string
+	queue  []string
+	ran    int      // handlers begun
+	buried []string // unread, with what cause in the log
+	// The others failed, with this message, and are tried again or dead.
+	message     string
+	again, dead int
+}
+
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	const misfit = "argument 1 (UserID int64) does not fit: JSON string"
-	tests := []struct {
-		name   string
-		queue  []string // what comes in
-		ran    int      // handlers begun
-		buried []string // unread, with what cause in the log
-		// The others failed, with this message, and are tried again or dead.
-		message     string
-		again, dead int
-	}{
+	tests := []badInput{
 		{name: "cut off JSON", queue: []string{`{"class":"Greet","jid":"a","queue":"default","args":[1`}, buried: []string{"jid=a"}},
 		{name: "no JSON", queue: []string{"\x00\xff perform\r\n"}, buried: []string{"payload"}},
 		{name: "nothing", queue: []string{""}, buried: []string{"payload"}},
@@ -122,48 +126,53 @@ func TestBadInput(t *testing.T) {
 		})
 		for _, tt := range tests {
 			s.Run(tt.name, func(t *testing.T) {
-				s := &site{t, s.url, s.server, s.client}
-				before, buried := runs.all(), w.log.count("its payload cannot be read")
-				for _, payload := range tt.queue {
-					s.raw(payload)
-				}
-				s.await("verdict", func() bool {
-					st := s.stats()
-					return st.Ready+st.Held == 0 && runs.all() == before+tt.ran &&
-						st.Retrying == int64(tt.again) && st.Dead == int64(len(tt.buried)+tt.dead)
-				})
-				s.balanced()
-				if len(tt.buried) > 0 {
-					if diff := cmp.Diff(tt.queue, payloads(s.jobs(store.Query{Place: store.Dead}))); diff != "" {
-						t.Errorf("the dead set (-want +got):\n%s", diff)
-					}
-				}
-				if n := w.log.count("its payload cannot be read"); n != buried+len(tt.buried) {
-					t.Errorf("%d lines tell of a payload that cannot be read, want %d", n-buried, len(tt.buried))
-				}
-				for _, cause := range tt.buried {
-					if w.log.count("its payload cannot be read", cause) == 0 {
-						t.Errorf("no line says %q", cause)
-					}
-				}
-				if tt.message != "" {
-					failed := slices.Concat(s.jobs(store.Query{Place: store.Retrying}), s.jobs(store.Query{Place: store.Dead}))
-					for _, e := range failed {
-						job, err := wire.Parse(e.Payload)
-						s.must(err)
-						if !strings.Contains(job.ErrorMessage, tt.message) || job.ErrorClass != "ebb.ArgError" {
-							t.Errorf("error_class %q, error_message %q", job.ErrorClass, job.ErrorMessage)
-						}
-					}
-				}
-				s.clear()
-				_, err := greet.Enqueue(t.Context(), s.client, greeting{UserID: 1})
-				s.must(err)
-				s.await("good job", func() bool { return runs.all() == before+tt.ran+1 })
-				s.rest()
+				tt.meet(&site{t, s.url, s.server, s.client}, w, &runs)
 			})
 		}
 	})
+}
+
+// meet lets w run into the input, and then a good job.
+func (tt *badInput) meet(s *site, w *worker, runs *tally) {
+	const unread = "its payload cannot be read"
+	before, buried := runs.all(), w.log.count(unread)
+	for _, payload := range tt.queue {
+		s.raw(payload)
+	}
+	s.await("verdict", func() bool {
+		st := s.stats()
+		return st.Ready+st.Held == 0 && runs.all() == before+tt.ran &&
+			st.Retrying == int64(tt.again) && st.Dead == int64(len(tt.buried)+tt.dead)
+	})
+	s.balanced()
+	dead := s.jobs(store.Query{Place: store.Dead})
+	if len(tt.buried) > 0 {
+		if diff := cmp.Diff(tt.queue, payloads(dead)); diff != "" {
+			s.Errorf("the dead set (-want +got):\n%s", diff)
+		}
+	}
+	if n := w.log.count(unread) - buried; n != len(tt.buried) {
+		s.Errorf("%d lines tell of a payload that cannot be read, want %d", n, len(tt.buried))
+	}
+	for _, cause := range tt.buried {
+		if w.log.count(unread, cause) == 0 {
+			s.Errorf("no line says %q", cause)
+		}
+	}
+	if tt.message != "" {
+		for _, e := range slices.Concat(s.jobs(store.Query{Place: store.Retrying}), dead) {
+			job, err := wire.Parse(e.Payload)
+			s.must(err)
+			if !strings.Contains(job.ErrorMessage, tt.message) || job.ErrorClass != "ebb.ArgError" {
+				s.Errorf("error_class %q, error_message %q", job.ErrorClass, job.ErrorMessage)
+			}
+		}
+	}
+	s.clear()
+	_, err := greet.Enqueue(s.Context(), s.client, greeting{UserID: 1})
+	s.must(err)
+	s.await("good job", func() bool { return runs.all() == before+tt.ran+1 })
+	s.rest()
 }
 
 func TestTheSameJIDTwiceIsTwoJobs(t *testing.T) {

@@ -130,7 +130,7 @@ func TestGroupsDoNotTakeEachOthersSlots(t *testing.T) {
 func TestAPausedQueueStops(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(s *site) {
-		const beat = 200 * time.Millisecond
+		const beat = 500 * time.Millisecond
 		var v visits
 		s.worker(ebb.Config{
 			Concurrency: 2, Queues: []string{"paused", "other"},

@@ -88,7 +88,7 @@ type worker struct {
 }
 
 // lease is short, so that the tests are, and long enough for a busy machine.
-const lease = 2 * time.Second
+const lease = 3 * time.Second
 
 // worker starts a process. It is drained when the test ends.
 func (s *site) worker(config ebb.Config, handle func(p *ebb.Process)) *worker {

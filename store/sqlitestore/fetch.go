@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -60,7 +61,7 @@ func (s *Store) fetch(ctx context.Context, c store.Call, plan store.Plan, n int,
 			return nil, store.Idle, nil
 		}
 		if err != nil {
-			return nil, store.Idle, s.readError(err)
+			return nil, store.Idle, err
 		}
 		if ready && n > 0 {
 			if jobs, err = s.take(ctx, f); len(jobs) > 0 || err != nil {
@@ -104,12 +105,9 @@ func queueNamesOf(plan store.Plan) []string {
 }
 
 func (s *Store) anyReady(ctx context.Context, names []byte) (bool, error) {
-	rows, err := s.ready.QueryContext(ctx, string(names))
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	return rows.Next(), rows.Err()
+	found := false
+	err := s.each(ctx, readyIn, func(*sql.Rows) error { found = true; return nil }, string(names))
+	return found, err
 }
 
 // take asks the writer once. A caller whose ctx ends before the writer has begun

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/ebbjobs/ebb/store"
 )
@@ -34,9 +35,37 @@ func (s *Store) readError(err error) error {
 	return explain(err)
 }
 
+// queries keeps what was prepared: there are few texts, and parsing one takes
+// longer than most take to run. The pool closes them with itself.
+type queries struct {
+	mu   sync.Mutex
+	text map[string]*sql.Stmt
+}
+
+func (q *queries) prepare(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p := q.text[query]; p != nil {
+		return p, nil
+	}
+	p, err := db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if q.text == nil {
+		q.text = make(map[string]*sql.Stmt)
+	}
+	q.text[query] = p
+	return p, nil
+}
+
 // each runs a query and calls scan for every row.
 func (s *Store) each(ctx context.Context, query string, scan func(*sql.Rows) error, args ...any) error {
-	rows, err := s.reads.QueryContext(ctx, query, args...)
+	prepared, err := s.queries.prepare(ctx, s.reads, query)
+	if err != nil {
+		return s.readError(err)
+	}
+	rows, err := prepared.QueryContext(ctx, args...)
 	if err != nil {
 		return s.readError(err)
 	}

@@ -82,8 +82,7 @@ type Store struct {
 
 	writer   *writer
 	reads    *sql.DB
-	ready    *sql.Stmt // readyIn and soonest on reads: asked all the time
-	due      *sql.Stmt
+	queries  queries // on reads
 	wake     *wake
 	leases   leases
 	names    names
@@ -157,12 +156,6 @@ func open(ctx context.Context, path string, opts Options) (_ *Store, err error) 
 	s.reads.SetMaxOpenConns(4)
 	s.reads.SetMaxIdleConns(4)
 	undo = append(undo, s.reads.Close)
-	if s.ready, err = s.reads.PrepareContext(ctx, readyIn); err != nil {
-		return nil, explain(err)
-	}
-	if s.due, err = s.reads.PrepareContext(ctx, soonest); err != nil {
-		return nil, explain(err)
-	}
 	if s.wake, err = newWake(path+"-wake", s); err != nil {
 		return nil, explainFile(err)
 	}

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"slices"
@@ -111,8 +112,9 @@ type sight struct{ due, dead, firstDead int64 }
 func (s *Store) look(ctx context.Context) (sight, error) {
 	var scheduled, retrying, firstDead *int64
 	var v sight
-	if err := s.due.QueryRowContext(ctx).Scan(&scheduled, &retrying, &v.dead, &firstDead); err != nil {
-		return v, s.readError(err)
+	err := s.each(ctx, soonest, func(rows *sql.Rows) error { return rows.Scan(&scheduled, &retrying, &v.dead, &firstDead) })
+	if err != nil {
+		return v, err
 	}
 	never := int64(math.MaxInt64)
 	v.due = min(*cmp.Or(scheduled, &never), *cmp.Or(retrying, &never))

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -51,18 +52,13 @@ func seenOf(born, beats int64) string {
 }
 
 func (s *Store) registered(ctx context.Context) ([]registered, error) {
-	rows, err := s.reads.QueryContext(ctx, listProcesses)
-	if err != nil {
-		return nil, s.readError(err)
-	}
-	defer rows.Close()
 	var all []registered
-	for rows.Next() {
+	err := s.each(ctx, listProcesses, func(rows *sql.Rows) error {
 		var r registered
 		var gone int64
 		var presence []byte
 		if err := rows.Scan(&r.boot, &r.id, &r.born, &r.beat, &r.ttl, &r.beats, &r.ends, &gone, &presence); err != nil {
-			return nil, err
+			return err
 		}
 		r.left = gone != 0
 		if json.Unmarshal(presence, &r.presence) != nil {
@@ -70,8 +66,9 @@ func (s *Store) registered(ctx context.Context) ([]registered, error) {
 		}
 		r.presence.ID = r.id
 		all = append(all, r)
-	}
-	return all, s.readError(rows.Err())
+		return nil
+	})
+	return all, err
 }
 
 // causeOf returns why r counts as gone, or "".
@@ -123,22 +120,16 @@ func (s *Store) orphans(ctx context.Context, max int, dead []store.Identity) (lo
 }
 
 func (s *Store) heldOf(ctx context.Context, boot int64, most int) ([]store.Held, error) {
-	rows, err := s.reads.QueryContext(ctx, listHeld, boot, most)
-	if err != nil {
-		return nil, s.readError(err)
-	}
-	defer rows.Close()
 	var jobs []store.Held
-	for rows.Next() {
+	err := s.each(ctx, listHeld, func(rows *sql.Rows) error {
 		var g grip
 		var h store.Held
-		if err := rows.Scan(&g.id, &g.lane, &g.seq, &g.queue, &h.Queue, &h.Payload); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&g.id, &g.lane, &g.seq, &g.queue, &h.Queue, &h.Payload)
 		h.Token, h.Payload = g.token(), bytesOf(h.Payload)
 		jobs = append(jobs, h)
-	}
-	return jobs, s.readError(rows.Err())
+		return err
+	}, boot, most)
+	return jobs, err
 }
 
 // Rescue implements [store.Keeper]. The lock is looked at again before the move;

@@ -24,7 +24,9 @@ type wake struct {
 
 	mu       sync.Mutex
 	file     *os.File
+	id       fileID
 	bell     chan struct{} // closed by the next ring
+	closed   bool
 	watching bool
 	watcher  *fsnotify.Watcher
 	polled   bool // no watcher was to be had
@@ -37,7 +39,12 @@ func newWake(path string, s *Store) (*wake, error) {
 }
 
 func (w *wake) open() (err error) {
-	w.file, err = os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(w.path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	w.file = f
+	w.id, err = identify(w.path)
 	return err
 }
 
@@ -46,10 +53,24 @@ func (w *wake) ring() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wakeOurs()
-	if w.s.opts.NoWatch || w.file == nil {
+	if w.s.opts.NoWatch || w.closed {
 		return
 	}
+	w.ensure()
 	w.file.WriteAt([]byte{'.'}, 0) // if it fails they find the job within lookEvery
+}
+
+// ensure makes the file anew if it was deleted: those who begin to watch find
+// another by that name, or none. Until it succeeds, waiting Fetches find their
+// jobs by looking.
+func (w *wake) ensure() {
+	if id, err := identify(w.path); err == nil && id == w.id {
+		return
+	}
+	w.file.Close()
+	if w.open() == nil && w.watcher != nil {
+		w.watcher.Add(w.path)
+	}
 }
 
 func (w *wake) wakeOursLocked() {
@@ -105,8 +126,9 @@ func (w *wake) watch(watcher *fsnotify.Watcher) {
 				return
 			}
 			w.mu.Lock()
-			if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
-				w.rearm()
+			// The deletion of a file that is open shows as a change of its attributes.
+			if !e.Has(fsnotify.Write) && !w.closed {
+				w.ensure()
 			}
 			w.wakeOurs()
 			w.mu.Unlock()
@@ -118,15 +140,6 @@ func (w *wake) watch(watcher *fsnotify.Watcher) {
 			w.wakeOurs()
 			w.mu.Unlock()
 		}
-	}
-}
-
-// rearm makes the file anew and watches that; until it succeeds, waiting Fetches
-// find their jobs by looking.
-func (w *wake) rearm() {
-	w.file.Close()
-	if w.open() == nil {
-		w.watcher.Add(w.path)
 	}
 }
 
@@ -194,13 +207,7 @@ func (w *wake) close() error {
 		err = w.watcher.Close()
 	}
 	w.wakeOurs()
-	if w.file == nil {
-		return err
-	}
-	f := w.file
-	w.file = nil
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	w.closed = true
+	w.file.Close() // closed already, if it could not be made anew
 	return err
 }
