@@ -94,11 +94,11 @@ func (h *Heart) beat(ctx context.Context) error {
 	orders, err := h.Keeper.Beat(call, p, h.TTL)
 	if err != nil {
 		if ctx.Err() == nil {
-			h.Outage.Note("beat", err)
+			h.Outage.Note("beat", sent, err)
 		}
 		return err
 	}
-	h.Outage.Note("beat", nil)
+	h.Outage.Note("beat", sent, nil)
 
 	h.mu.Lock()
 	if h.sent.IsZero() || sent.Sub(h.sent) > h.gap() || orders.Renewed || orders.Reconnected {

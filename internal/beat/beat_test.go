@@ -202,19 +202,25 @@ func TestOutageIsSaidOnce(t *testing.T) {
 	var log bytes.Buffer
 	o := &Outage{Log: slog.New(slog.NewTextHandler(&log, nil))}
 	away := store.WithHint(errors.New("refused"), "start it")
+	before := time.Now()
 	for range 3 {
-		o.Note("beat", away)
-		o.Note("fetch", away)
-		o.Note("record", nil)
+		o.Note("beat", time.Now(), away)
+		o.Note("fetch", time.Now(), away)
+		o.Note("record", time.Now(), nil)
 	}
-	o.Note("beat", nil)
-	o.Note("record", context.Canceled)
+	o.Note("beat", time.Now(), nil)
+	o.Note("record", time.Now(), context.Canceled)
 	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), `hint="start it"`) {
 		t.Errorf("%d lines while one part still fails:\n%s", n, &log)
 	}
-	o.Note("fetch", nil)
-	o.Note("fetch", nil)
+	o.Note("fetch", time.Now(), nil)
+	o.Note("fetch", time.Now(), nil)
+	o.Note("rescue", before, away) // was under way when the store came back
 	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "store is back") {
 		t.Errorf("%d lines in the end:\n%s", n, &log)
+	}
+	o.Note("rescue", time.Now(), away)
+	if n := strings.Count(log.String(), "\n"); n != 3 {
+		t.Errorf("%d lines after another outage began:\n%s", n, &log)
 	}
 }

@@ -18,20 +18,24 @@ type Outage struct {
 	mu      sync.Mutex
 	failing map[string]bool // by part
 	since   time.Time
+	back    time.Time // when the last outage ended
 }
 
-// Note tells how a call of one part of the process went.
-func (o *Outage) Note(part string, err error) {
+// Note tells how a call of one part of the process went, and when it was begun: the
+// error of one that was under way when an outage ended is no news.
+func (o *Outage) Note(part string, began time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case err == nil && len(o.failing) == 0:
 	case err == nil:
 		if delete(o.failing, part); len(o.failing) == 0 {
-			o.Log.Info("store is back", "took", time.Since(o.since).Round(time.Millisecond))
+			o.back = time.Now()
+			o.Log.Info("store is back", "took", o.back.Sub(o.since).Round(time.Millisecond))
 		}
 	case Final(err), errors.Is(err, context.Canceled):
 		// An end, not an outage.
+	case began.Before(o.back):
 	default:
 		if len(o.failing) == 0 {
 			o.failing, o.since = map[string]bool{}, time.Now()

@@ -21,7 +21,7 @@ const (
 type Loop struct {
 	Keeper store.Keeper
 	What   store.Promotion
-	Note   func(error) // told how each call went
+	Note   func(began time.Time, err error) // told how each call went
 }
 
 // Run promotes until ctx ends.
@@ -34,11 +34,12 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		_, next, err := l.Keeper.Promote(ctx, l.What)
 		if ctx.Err() != nil {
 			return
 		}
-		l.Note(err)
+		l.Note(began, err)
 		if err != nil {
 			next = pause
 		}

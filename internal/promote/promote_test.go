@@ -44,7 +44,7 @@ func TestLoopComesWhenItIsTold(t *testing.T) {
 		errAway := errors.New("away")
 		k := &keeper{began: time.Now(), answers: []answer{{next: 0}, {next: 50 * time.Millisecond}, {next: time.Minute, err: errAway}, {next: -1}}}
 		var failed []error
-		l := &Loop{Keeper: k, Note: func(err error) {
+		l := &Loop{Keeper: k, Note: func(_ time.Time, err error) {
 			if err != nil {
 				failed = append(failed, err)
 			}

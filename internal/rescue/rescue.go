@@ -24,7 +24,7 @@ const (
 type Loop struct {
 	Keeper store.Keeper
 	Log    *slog.Logger
-	Note   func(error) // told how each look went
+	Note   func(began time.Time, err error) // told how each look went
 	By     store.Identity
 	// Certain: the end of a lease proves the end of its process.
 	Certain bool
@@ -48,11 +48,12 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		more, err := l.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		l.Note(err)
+		l.Note(began, err)
 		if more && err == nil {
 			timer.Reset(0)
 		} else {

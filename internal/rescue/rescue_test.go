@@ -53,7 +53,7 @@ func rescuing(t *testing.T, s *memstore.Store, by store.Identity, steady bool) {
 	done := make(chan struct{})
 	l := &Loop{
 		Keeper: s, Log: slog.New(slog.DiscardHandler), By: by, Steady: func() bool { return steady },
-		Note: func(err error) {
+		Note: func(_ time.Time, err error) {
 			if err != nil {
 				t.Error(err)
 			}

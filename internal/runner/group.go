@@ -115,7 +115,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 		held, woken, err := r.opt.Store.Fetch(waiting, call, g.plan, n, wait)
 		endWait()
 		if err == nil {
-			r.outage.Note("fetch", nil)
+			r.outage.Note("fetch", sent, nil)
 			if woken == store.Got {
 				g.window = min(time.Since(sent)/2, maxWindow)
 			}
@@ -128,7 +128,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 		}
 		if errors.Is(err, store.ErrLeaseLost) {
 			// An answer: the next fetch comes after a beat has registered us again.
-			r.outage.Note("fetch", nil)
+			r.outage.Note("fetch", sent, nil)
 			r.keeping.answered(g.lane, nil)
 			if sleep(ctx, jitter(pause)) {
 				_, err = r.heart.Confirm(ctx)
@@ -137,7 +137,7 @@ func (g *group) ask(ctx context.Context, n int) ([]*Attempt, error) {
 			return nil, context.Cause(ctx)
 		}
 		if ctx.Err() == nil && !errors.Is(err, store.ErrLeft) && !errors.Is(err, store.ErrClosed) {
-			r.outage.Note("fetch", err)
+			r.outage.Note("fetch", sent, err)
 			wait = 0 // to hear soon that the store is back
 			if sleep(ctx, jitter(pause)) {
 				continue

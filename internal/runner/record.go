@@ -207,7 +207,7 @@ func (r *recorder) send(ctx context.Context, m move, batch []entry) error {
 		err := r.call(try, call, m, batch)
 		cancel()
 		if err == nil || errors.Is(err, store.ErrNotHeld) {
-			r.outage.Note("record", nil)
+			r.outage.Note("record", sent, nil)
 			r.window = min(time.Since(sent)/2, maxWindow)
 			r.settle(batch, err)
 			return nil
@@ -215,7 +215,7 @@ func (r *recorder) send(ctx context.Context, m move, batch []entry) error {
 		if ctx.Err() != nil || beat.Final(err) || errors.Is(err, store.ErrStale) {
 			return err
 		}
-		r.outage.Note("record", err)
+		r.outage.Note("record", sent, err)
 		sleep(ctx, jitter(pause))
 	}
 }

@@ -231,12 +231,12 @@ func (r *Runner) startFetching(ctx context.Context, wg *sync.WaitGroup) {
 		wg.Go(func() { r.gate.while(ctx, g.fetch) })
 	}
 	promoter := &promote.Loop{
-		Keeper: r.opt.Store, Note: func(err error) { r.outage.Note("promote", err) },
+		Keeper: r.opt.Store, Note: func(began time.Time, err error) { r.outage.Note("promote", began, err) },
 		What: store.Promotion{By: r.opt.ID, DeadMax: r.opt.DeadMax, DeadAge: r.opt.DeadAge},
 	}
 	wg.Go(func() { r.gate.while(ctx, promoter.Run) })
 	rescuer := &rescue.Loop{
-		Keeper: r.opt.Store, Note: func(err error) { r.outage.Note("rescue", err) }, Log: r.log, By: r.opt.ID,
+		Keeper: r.opt.Store, Note: func(began time.Time, err error) { r.outage.Note("rescue", began, err) }, Log: r.log, By: r.opt.ID,
 		Certain: r.opt.Store.Describe().LeaseIsLock, Steady: r.heart.Steady,
 	}
 	wg.Go(func() { r.gate.while(ctx, rescuer.Run) })

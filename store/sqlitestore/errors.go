@@ -32,10 +32,8 @@ func explain(err error) error {
 	switch {
 	case c == sqlite3.SQLITE_READONLY_DBMOVED:
 		return wrap(store.ErrReplaced, hintReplaced)
-	case c == sqlite3.SQLITE_IOERR_WRITE, c == sqlite3.SQLITE_IOERR_SHMSIZE, c == sqlite3.SQLITE_IOERR_FSYNC:
-		if noSpace(err) {
-			return wrap(store.ErrFull, hintFull)
-		}
+	case noSpace(err):
+		return wrap(store.ErrFull, hintFull)
 	}
 	switch c & 0xff {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
@@ -44,8 +42,6 @@ func explain(err error) error {
 		return wrap(store.ErrUnreachable, "check that this user may write to the folder of the file")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return wrap(store.ErrCorrupt, "if it was an ebb store, run sqlite3 FILE .recover into a new file; else name another file")
-	case sqlite3.SQLITE_FULL:
-		return wrap(store.ErrFull, hintFull)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return wrap(store.ErrUnreachable, "another program keeps a transaction open in this file; look for a sqlite3 shell, or a transaction of your own that enqueues outside of itself")
 	}
@@ -54,7 +50,7 @@ func explain(err error) error {
 
 const (
 	hintReadOnly = "make the file and its folder writable for the user that runs this"
-	hintFull     = "free some space; what runs goes on and is recorded, only new jobs are refused meanwhile"
+	hintFull     = "free some space; what runs goes on and is recorded, only new jobs are refused meanwhile. If there is room, and no quota, the disk may be failing"
 	hintReplaced = "restart the process; jobs that were answered are in the file that was there before"
 )
 

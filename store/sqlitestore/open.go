@@ -62,7 +62,7 @@ type Options struct {
 	// stop the clock. Default: watch.
 	NoWatch bool
 
-	// What only this package's tests set.
+	// Set only by tests of this package.
 	vfs        string
 	checkpoint int  // pages
 	noWatcher  bool // as if none were left
