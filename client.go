@@ -96,6 +96,25 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// Pause stops all processes from taking jobs of a queue; what they have taken goes
+// on, and new jobs may be enqueued. It counts for every fetch that begins after it
+// has returned nil, and lasts until [Client.Unpause], restarts included. A queue that
+// does not exist yet may be paused, and one that is paused may be paused again.
+func (c *Client) Pause(ctx context.Context, queue string) error { return c.pause(ctx, queue, true) }
+
+// Unpause lets a queue go on. One that is not paused stays as it is.
+func (c *Client) Unpause(ctx context.Context, queue string) error { return c.pause(ctx, queue, false) }
+
+func (c *Client) pause(ctx context.Context, queue string, paused bool) error {
+	if err := checkQueue(queue); err != nil {
+		return err
+	}
+	if err := c.store.Pause(ctx, queue, paused); err != nil {
+		return fmt.Errorf("ebb: pause queue %s: %w", queue, err)
+	}
+	return nil
+}
+
 // InTx returns a client that enqueues within tx, a transaction of the caller's on
 // the same database, such as an *sql.Tx of an SQLite store: the jobs are there once
 // tx is committed, and never if it is not. It is good for as long as tx is, and

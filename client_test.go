@@ -489,3 +489,37 @@ func TestAJobThatWasNotDefined(t *testing.T) {
 		t.Errorf("Decode: %v; kind %q; %d calls", err, job.Kind(), len(m.calls))
 	}
 }
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	client := NewClient(memstore.New(memstore.Options{}))
+	paused := func() bool {
+		t.Helper()
+		queues, err := client.Store().Queues(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range queues {
+			if q.Name == "mailers" {
+				return q.Paused
+			}
+		}
+		return false
+	}
+	for name, step := range map[string]struct {
+		call func(context.Context, string) error
+		want bool
+	}{"pause": {client.Pause, true}, "unpause": {client.Unpause, false}} {
+		for range 2 { // the second call changes nothing
+			if err := step.call(t.Context(), "mailers"); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if got := paused(); got != step.want {
+			t.Errorf("after %s paused is %v", name, got)
+		}
+	}
+	if err := client.Pause(t.Context(), "a b"); err == nil || !strings.Contains(err.Error(), `"a b"`) {
+		t.Errorf("a bad name: %v", err)
+	}
+}

@@ -38,8 +38,9 @@
 // the highest Seq and its answer, so that a repeated call gets the same answer and a
 // late copy of an older one changes nothing.
 //
-// Two jobs of the same bytes cannot be in one set; the second is kept with a tab at
-// its end, which JSON does not mind, and loses it when it leaves the set.
+// Two jobs of the same bytes cannot be in one set; the second is kept with a tab, a
+// space and a tab at its end, which JSON does not mind, and loses them when it leaves
+// the set.
 //
 // # Waiting
 //

@@ -1,11 +1,11 @@
 package redisstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,8 +261,18 @@ func (s *Store) queuesOf(ctx context.Context, of string, members []string) ([]ho
 	return homes, nil
 }
 
-// bare is a member without what keeps it apart from another of the same bytes.
-func bare(member string) []byte { return bytes.TrimRight([]byte(member), "\t") }
+// apart is what the scripts append to a payload to keep it apart from another of the
+// same bytes in one set: white space that JSON does not mind and that no encoder ends
+// a payload with.
+const apart = "\t \t"
+
+// bare is a member without what keeps it apart.
+func bare(member string) []byte {
+	for strings.HasSuffix(member, apart) {
+		member = member[:len(member)-len(apart)]
+	}
+	return []byte(member)
+}
 
 // promote adds a job that is due, for the back of its queue.
 func (es *edges) promote(of string, h home, d dueJob, now time.Time) {

@@ -10,7 +10,7 @@ if place == 0 then
   redis.call(ARGV[2] == 'b' and 'LPUSH' or 'RPUSH', KEYS[5], payload)
 else
   local set = KEYS[place == 4 and 4 or place + 1]
-  while redis.call('ZSCORE', set, payload) do payload = payload .. '\t' end
+  while redis.call('ZSCORE', set, payload) do payload = payload .. '\t \t' end
   redis.call('ZADD', set, ARGV[3], payload)
   redis.call('HINCRBY', KEYS[6], ({ 'scheduled', 'retrying', '', 'dead' })[place], 1)
 end

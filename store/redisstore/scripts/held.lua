@@ -100,7 +100,7 @@ local function put(q, to, place, due, payload, back, stray, nonce)
   end
   -- Two jobs of the same bytes would become one member of the set. JSON does not
   -- mind white space at its end, and Go takes it off again.
-  while redis.call('ZSCORE', sets[place], payload) do payload = payload .. '\t' end
+  while redis.call('ZSCORE', sets[place], payload) do payload = payload .. '\t \t' end
   redis.call('ZADD', sets[place], due, payload)
   if stray and alone then redis.call('HSET', KEYS[tail + 3], payload, name(at)) end
   count(at, shelves[place])

@@ -25,7 +25,7 @@ while ARGV[at] do
       local q, due, payload = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 3]
       if due == '' then due = string.format('%.6f', (now + ARGV[i + 2]) / 1000000) end
       -- See held.lua: jobs of the same bytes stay apart.
-      while redis.call('ZSCORE', KEYS[2], payload) do payload = payload .. '\t' end
+      while redis.call('ZSCORE', KEYS[2], payload) do payload = payload .. '\t \t' end
       redis.call('ZADD', KEYS[2], due, payload)
       if strays and ARGV[i + 4] == '1' then redis.call('HSET', strays, payload, ARGV[1 + q]) end
       redis.call('HINCRBY', KEYS[2 + q], 'accepted', 1)
