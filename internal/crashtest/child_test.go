@@ -70,6 +70,9 @@ func TestMain(m *testing.M) {
 }
 
 func (s spec) run() error {
+	if s.Role == stopped {
+		return s.runStopped()
+	}
 	pages, err := openPages(s.Dir)
 	if err != nil {
 		return err
