@@ -72,31 +72,25 @@ func recordRun(t *testing.T, mayLose bool) []event {
 	return d.events
 }
 
-// cutsOf picks moments after the first answer: around every sync of the database,
-// where checkpoints are, around some of the log's, some anywhere, and the end.
+// cutsOf returns the moments after the first answer that matter: before and after
+// every sync, of the log and, where checkpoints are, of the database; some others;
+// and the end.
 func cutsOf(t *testing.T, events []event, rnd *rand.Rand) []int {
 	t.Helper()
 	first := slices.IndexFunc(events, func(e event) bool { return e.kind == answered })
-	syncs := map[string][]int{}
-	for i, e := range events[first:] {
-		if e.kind == synced {
-			syncs[e.file] = append(syncs[e.file], first+i)
-		}
-	}
-	ofDB, ofLog := syncs["ebb.db"], syncs["ebb.db-wal"]
-	if len(ofDB) == 0 || len(ofLog) == 0 {
-		t.Fatalf("the run had %d syncs of the file and %d of the log", len(ofDB), len(ofLog))
-	}
+	syncs := map[string]int{}
 	cuts := map[int]bool{len(events): true}
-	around := func(i int) {
-		for cut := max(i, first+1); cut <= min(i+2, len(events)); cut++ {
-			cuts[cut] = true
+	for i, e := range events[first+1:] {
+		if e.kind == synced {
+			syncs[e.file]++
+			cuts[first+1+i], cuts[first+2+i] = true, true
 		}
 	}
-	for range 2 {
-		around(ofDB[rnd.IntN(len(ofDB))])
-		around(ofLog[rnd.IntN(len(ofLog))])
-		around(first + 1 + rnd.IntN(len(events)-first-1))
+	if syncs["ebb.db"] == 0 || syncs["ebb.db-wal"] == 0 {
+		t.Fatalf("the run had %d syncs of the file and %d of the log", syncs["ebb.db"], syncs["ebb.db-wal"])
+	}
+	for range 10 {
+		cuts[first+1+rnd.IntN(len(events)-first-1)] = true
 	}
 	return slices.Sorted(maps.Keys(cuts))
 }
