@@ -214,7 +214,7 @@ func (o Options) connect(path string, m mode) connector {
 	q := url.Values{}
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", o.lockWait()/time.Millisecond))
 	q.Add("_pragma", "synchronous("+sync+")")
-	q.Add("_pragma", "cache_size(-32768)") // KiB: a worker fits into 64 MiB
+	q.Add("_pragma", "cache_size(-16384)") // KiB: a busy worker stays under 64 MiB
 	q.Add("_pragma", "temp_store(MEMORY)")
 	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", cmp.Or(o.checkpoint, 1000)))
 	q.Add("_pragma", "journal_size_limit(67108864)")
