@@ -241,8 +241,23 @@ func TestWakesOthers(t *testing.T) {
 	}
 }
 
-// TestWritersTakeTurns: no process is starved by others that write all the time.
+// TestWritersTakeTurns: no process is starved by others that write all the time. What
+// else runs on the machine may starve one for a second or two, but not again and
+// again; a lock that is unfair does so each time.
 func TestWritersTakeTurns(t *testing.T) {
+	for round := range 4 {
+		reports, fair := takeTurns(t)
+		t.Log(round, reports)
+		if fair {
+			return
+		}
+	}
+	t.Error("in each round somebody had less than half of a fair share, or waited for more than a second")
+}
+
+// takeTurns has four processes write for a while, and reports whether each had at
+// least half of a fair share, and none a long wait.
+func takeTurns(t *testing.T) (reports []writeReport, fair bool) {
 	path := filepath.Join(t.TempDir(), "ebb.db")
 	openFile(t, path, Options{})
 	t.Setenv(startAtEnv, fmt.Sprint(time.Now().Add(time.Second).UnixMilli()))
@@ -253,8 +268,7 @@ func TestWritersTakeTurns(t *testing.T) {
 		c.line(t)
 		children = append(children, c)
 	}
-	var total int
-	var reports []writeReport
+	total := 0
 	for _, c := range children {
 		var r writeReport
 		if err := json.Unmarshal([]byte(c.line(t)), &r); err != nil {
@@ -263,10 +277,9 @@ func TestWritersTakeTurns(t *testing.T) {
 		total += r.Calls
 		reports = append(reports, r)
 	}
+	fair = true
 	for _, r := range reports {
-		if r.Calls < total/n/2 || r.Worst > time.Second {
-			t.Errorf("%d of %d calls, worst wait %v: less than half of a fair share, or too long", r.Calls, total, r.Worst)
-		}
+		fair = fair && r.Calls >= total/n/2 && r.Worst <= time.Second
 	}
-	t.Log(reports)
+	return reports, fair
 }
