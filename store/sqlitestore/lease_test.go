@@ -57,28 +57,38 @@ func TestLeaseFileMissing(t *testing.T) {
 }
 
 // TestRescueSparesTheLiving: between the look and the move the owner, whose file
-// was missing, has beaten.
+// was missing, has come back: all the way, or only as far as its lock.
 func TestRescueSparesTheLiving(t *testing.T) {
 	t.Parallel()
-	path, c := filepath.Join(t.TempDir(), "ebb.db"), new(clock)
-	owner := register(t, openFile(t, path, Options{Clock: c.now}))
-	s := openFile(t, path, Options{Clock: c.now})
-	mustPush(t, s, "a")
-	jobs := owner.fetch(1)
-	if err := os.Remove(s.leasePath(owner.id)); err != nil {
-		t.Fatal(err)
-	}
-	lostTo(t, s)
-	c.pass(missingFor)
-	lost := lostTo(t, s)
-	owner.beat()
-	n, err := s.Rescue(t.Context(), store.Salvage{ID: owner.id, Cause: store.Lapsed, Seen: lost[0].Seen,
-		Jobs: []store.Rescued{{Token: jobs[0].Token, Was: jobs[0].Payload}}})
-	if err != nil || n != 0 {
-		t.Errorf("rescued %d, %v", n, err)
-	}
-	if err := owner.Ack(t.Context(), owner.call(store.LaneVerdict), donesOf(jobs)...); err != nil {
-		t.Error(err)
+	for name, comeBack := range map[string]func(*worker) error{
+		"it has beaten":   func(w *worker) error { w.beat(); return nil },
+		"it has its lock": func(w *worker) error { _, err := w.hold(w.id); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path, c := filepath.Join(t.TempDir(), "ebb.db"), new(clock)
+			owner := register(t, openFile(t, path, Options{Clock: c.now}))
+			s := openFile(t, path, Options{Clock: c.now})
+			mustPush(t, s, "a")
+			jobs := owner.fetch(1)
+			if err := os.Remove(s.leasePath(owner.id)); err != nil {
+				t.Fatal(err)
+			}
+			lostTo(t, s)
+			c.pass(missingFor)
+			lost := lostTo(t, s)
+			if err := comeBack(owner); err != nil {
+				t.Fatal(err)
+			}
+			n, err := s.Rescue(t.Context(), store.Salvage{ID: owner.id, Cause: store.Lapsed, Seen: lost[0].Seen,
+				Jobs: []store.Rescued{{Token: jobs[0].Token, Was: jobs[0].Payload}}})
+			if err != nil || n != 0 {
+				t.Errorf("rescued %d, %v", n, err)
+			}
+			if err := owner.Ack(t.Context(), owner.call(store.LaneVerdict), donesOf(jobs)...); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
