@@ -36,9 +36,23 @@ var imports = map[string][]string{
 	"internal/runner": {"store", "wire", "lifecycle", "internal/beat", "internal/control", "internal/crashpoint",
 		"internal/promote", "internal/rescue", "internal/verdict"},
 
-	".":          {"store", "wire", "lifecycle", "internal/control", "internal/platform", "internal/runner", "internal/verdict"},
-	"ebbtest":    {".", "store", "store/memstore", "wire", "internal/verdict"},
-	"examples/*": {".", "store", "store/sqlitestore"},
+	".":       {"store", "wire", "lifecycle", "internal/control", "internal/platform", "internal/runner", "internal/verdict"},
+	"ebbtest": {".", "store", "store/memstore", "wire", "internal/verdict"},
+
+	// What only the command needs.
+	"internal/nearest":   {},
+	"internal/console":   {"charm.land/lipgloss/v2", "github.com/charmbracelet/colorprofile", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},
+	"internal/query":     {"store", "wire", "internal/nearest"},
+	"internal/export":    {"store"},
+	"internal/bulk":      {"store", "wire", "internal/query"},
+	"internal/command":   {".", "store", "wire", "golang.org/x/sys"},
+	"internal/config":    {".", "store", "lifecycle", "internal/command", "internal/nearest", "internal/platform", "go.yaml.in/yaml/v3"},
+	"internal/signature": {"store", "golang.org/x/tools/go/packages"},
+	"internal/load":      {".", "store", "github.com/HdrHistogram/hdrhistogram-go"},
+	"internal/demo":      {".", "store", "store/sqlitestore", "internal/console"},
+	"cmd/ebb": {".", "store", "store/storeurl", "wire", "internal/bulk", "internal/command", "internal/config", "internal/console", "internal/control",
+		"internal/demo", "internal/export", "internal/load", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
+		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "go.yaml.in/yaml/v3"},
 
 	"store/storetest":    {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere
 	"internal/redistest": {"github.com/redis/rueidis"},
@@ -53,6 +67,23 @@ func TestImportsPointOneWay(t *testing.T) {
 			}
 			if !slices.ContainsFunc(may, func(m string) bool { return covers(m, imported) }) {
 				t.Errorf("%s imports %s, and may import only %q", p.name(), relative(imported), may)
+			}
+		}
+	}
+}
+
+// TestLibraryIsLight looks through everything that a program with all drivers links:
+// what only the command needs is not among it.
+func TestLibraryIsLight(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".", "./ebbtest", "./store/storeurl").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for p := range strings.Lines(string(out)) {
+		p = strings.TrimSpace(p)
+		for _, heavy := range []string{"cobra", "pflag", "charm", "yaml", "hdrhistogram", "jsonschema", "x/tools", "x/term"} {
+			if !isStandard(p) && strings.Contains(p, heavy) {
+				t.Errorf("a program that uses the library links %s", p)
 			}
 		}
 	}

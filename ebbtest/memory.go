@@ -214,7 +214,7 @@ func (m *memory) hasten(ctx context.Context) (bool, error) {
 	if len(picks) == 0 {
 		return false, nil
 	}
-	moved, err := m.Move(ctx, store.Ready, picks...)
+	moved, err := m.Move(ctx, store.Undoable{}, store.Ready, picks...)
 	if err != nil {
 		return false, fmt.Errorf("ebbtest: drain: %w", err)
 	}
@@ -314,7 +314,7 @@ func (m *memory) failed(ctx context.Context, later []store.Later) {
 		if m.inline {
 			for e, err := range m.Jobs(ctx, store.Query{Place: store.Retrying, JID: job.JID}) {
 				if err == nil {
-					m.Delete(ctx, store.Pick{Key: e.Key})
+					m.Delete(ctx, store.Undoable{}, store.Pick{Key: e.Key})
 				}
 			}
 		}

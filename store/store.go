@@ -127,10 +127,25 @@ type Inspector interface {
 
 	// Move takes jobs by hand from where Jobs found them to another place, and
 	// returns how many were still there. Held jobs do not move. A payload that goes
-	// to a set under another queue's name must say that name itself.
-	Move(ctx context.Context, to Place, picks ...Pick) (int, error)
-	// Delete forgets jobs by hand, and returns how many were still there.
-	Delete(ctx context.Context, picks ...Pick) (int, error)
+	// to a set under another queue's name must say that name itself. While u lasts,
+	// Undo takes the move back.
+	Move(ctx context.Context, u Undoable, to Place, picks ...Pick) (int, error)
+	// Delete forgets jobs by hand, and returns how many were still there. While u
+	// lasts, the store keeps what Undo needs to bring them back, and no longer.
+	Delete(ctx context.Context, u Undoable, picks ...Pick) (int, error)
+	// Undo takes back what Move and Delete did to at most max jobs under one change,
+	// the last of them first: each is again where it was, its payload and its hour to
+	// the byte, in a queue at its front. A job that has moved on since, or runs, is
+	// left as it is. Each job is taken back once, however often Undo is called, and a
+	// change that nobody knows, or whose time is over, has none. max above MaxBatch,
+	// and 0, count as MaxBatch.
+	Undo(ctx context.Context, change string, max int) (Undone, error)
+	// Record keeps what c says of a change by hand, in place of what was recorded
+	// under its ID before. The store forgets changes after ChangeAge, and the oldest
+	// where there are more than MaxChanges.
+	Record(ctx context.Context, c Change) error
+	// Changes walks what Record kept, the latest begun first.
+	Changes(ctx context.Context) iter.Seq2[Change, error]
 	// Pause stops a queue from being fetched from, or lets it go on. It counts for
 	// every Fetch that begins after it returned.
 	Pause(ctx context.Context, queue string, paused bool) error

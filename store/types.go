@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -368,7 +369,9 @@ type Query struct {
 	Queue string   // empty: all, in the sets; a queue must be named for Ready
 	JID   string   // empty: all
 	Key   Identity // Keeping: of this holder; empty: all
-	Limit int      // 0: no limit
+	// Newest walks from the other end: the latest in a set, the back of a queue.
+	Newest bool
+	Limit  int // 0: no limit
 }
 
 // Entry is a job for people to see.
@@ -389,8 +392,54 @@ type Pick struct {
 	Key     Key
 	Payload []byte // Move: payload to go on with; nil: unchanged
 	Queue   string // Move: where it runs next; empty: as before
-	Delay   time.Duration
-	Front   bool // Move to Ready: at the front
+	// Move to a set: due this long after the store's now …
+	Delay time.Duration
+	At    time.Time // … or at the moment that a person named, unless zero
+	Front bool      // Move to Ready: at the front
+}
+
+// Undoable names the change that a Move or a Delete is part of, and says for how
+// long Undo may take it back, counted from the latest call under that name. The
+// zero value is a change for good.
+type Undoable struct {
+	Change string
+	For    time.Duration
+}
+
+// Undone is what one call of Undo did.
+type Undone struct {
+	Back   int  // jobs that are where they were
+	Passed int  // jobs that have moved on since
+	More   bool // there are others to take back
+}
+
+// What the store remembers of changes by hand.
+const (
+	ChangeAge  = 30 * 24 * time.Hour
+	MaxChanges = 1000
+)
+
+// Change is what a person did by hand to jobs, queues or processes: an entry of
+// the audit trail, and for one of many jobs what a later run needs to go on with
+// it. Whoever makes it counts; the store only keeps it.
+type Change struct {
+	ID   string `json:"id"`
+	By   string `json:"by"`   // user@host, or who was logged in
+	Verb string `json:"verb"` // retry, reschedule, bury, delete, move, clear, enqueue, pause, …
+	What string `json:"what"` // the selection or the target, in words
+	Why  string `json:"why,omitempty"`
+
+	Wanted int64 `json:"wanted,omitempty"` // how many jobs it was confirmed for
+	Done   int64 `json:"done,omitempty"`
+	Missed int64 `json:"missed,omitempty"` // gone, or no longer as they were, when their turn came
+
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended,omitzero"`  // zero: it runs, or was stopped half way
+	Until  time.Time `json:"until,omitzero"`  // it may be undone until then; zero: it may not
+	Undone time.Time `json:"undone,omitzero"` // when it was taken back
+
+	// Rest is what going on needs; only the maker reads it.
+	Rest json.RawMessage `json:"rest,omitempty"`
 }
 
 // Stats is the store in numbers.

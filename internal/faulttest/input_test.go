@@ -49,7 +49,7 @@ func (s *site) clear() {
 	s.Helper()
 	for _, place := range []store.Place{store.Dead, store.Retrying} {
 		for _, e := range s.jobs(store.Query{Place: place}) {
-			n, err := s.client.Store().Delete(s.Context(), store.Pick{Key: e.Key})
+			n, err := s.client.Store().Delete(s.Context(), store.Undoable{}, store.Pick{Key: e.Key})
 			s.must(err)
 			if n != 1 {
 				s.Errorf("%d deleted in %v", n, place)

@@ -74,7 +74,7 @@ func (l *Loop) once(ctx context.Context) (more bool, err error) {
 			continue
 		}
 		crashpoint.At(crashpoint.DuringRescue)
-		s := l.salvage(gone)
+		s := Salvage(gone, l.By)
 		moved, err := l.Keeper.Rescue(ctx, s)
 		if err != nil {
 			return false, err
@@ -90,14 +90,14 @@ func (l *Loop) once(ctx context.Context) (more bool, err error) {
 // sure is asked before both calls: what was listed in doubt stays in doubt.
 func (l *Loop) sure() bool { return l.Certain || l.Steady() }
 
-// salvage writes into each job what happened to it, and sends it to the front of
-// its queue.
-func (l *Loop) salvage(gone store.Lost) store.Salvage {
+// Salvage is what by does with a lost process: it writes into each job what happened
+// to it, and sends it to the front of its queue. The report is always there.
+func Salvage(gone store.Lost, by store.Identity) store.Salvage {
 	now := time.Now()
 	end := endOf(gone)
 	report := &store.StopReport{
 		ID: gone.ID, Release: gone.Last.Release, Tag: gone.Last.Tag, Grace: gone.Last.Grace,
-		Reason: end.reason, By: l.By, Cause: gone.Cause, Ended: now,
+		Reason: end.reason, By: by, Cause: gone.Cause, Ended: now,
 	}
 	s := store.Salvage{ID: gone.ID, Cause: gone.Cause, Seen: gone.Seen, Report: report}
 	for _, held := range gone.Jobs {
@@ -111,14 +111,14 @@ func (l *Loop) salvage(gone store.Lost) store.Salvage {
 			if end.crash {
 				h.Crashes++
 			}
-			h.Add(wire.Event{At: now, What: "rescued", Cause: end.cause, By: string(l.By), Note: string(gone.ID)})
+			h.Add(wire.Event{At: now, What: "rescued", Cause: end.cause, By: string(by), Note: string(gone.ID)})
 			rescued.Payload = job.WithHistory(h)
 		}
 		s.Jobs = append(s.Jobs, rescued)
 		report.Jobs = append(report.Jobs, fate)
 	}
 	if n := len(gone.Jobs); n > 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("%d jobs given back by %s", n, l.By))
+		report.Notes = append(report.Notes, fmt.Sprintf("%d jobs given back by %s", n, by))
 	}
 	return s
 }

@@ -99,14 +99,7 @@ func (s *Store) page(ctx context.Context, q store.Query, after *job) ([]store.En
 	} else if s.ready[q.Queue] != nil {
 		l = *s.ready[q.Queue]
 	}
-	if after != nil {
-		i, found := slices.BinarySearchFunc(l, after, order)
-		if found {
-			i++
-		}
-		l = l[i:]
-	}
-	l = l[:min(len(l), page)]
+	l = next(l, after, q.Newest)
 	if len(l) == 0 {
 		return nil, nil, nil
 	}
@@ -123,6 +116,28 @@ func (s *Store) page(ctx context.Context, q store.Query, after *job) ([]store.En
 		entries = append(entries, e)
 	}
 	return entries, new(*l[len(l)-1]), nil
+}
+
+// next is the page of l after a job that was seen, or the first; where newest is
+// set, l is read from its end.
+func next(l line, after *job, newest bool) line {
+	if newest {
+		end := len(l)
+		if after != nil {
+			end, _ = slices.BinarySearchFunc(l, after, order)
+		}
+		l = slices.Clone(l[max(0, end-page):end])
+		slices.Reverse(l)
+		return l
+	}
+	if after != nil {
+		i, found := slices.BinarySearchFunc(l, after, order)
+		if found {
+			i++
+		}
+		l = l[i:]
+	}
+	return l[:min(len(l), page)]
 }
 
 // Stats returns totals and the books of every queue.
@@ -164,11 +179,11 @@ func (s *Store) Stops(ctx context.Context) iter.Seq2[store.StopReport, error] {
 }
 
 // Move takes jobs by hand to another place.
-func (s *Store) Move(ctx context.Context, to store.Place, picks ...store.Pick) (int, error) {
+func (s *Store) Move(ctx context.Context, u store.Undoable, to store.Place, picks ...store.Pick) (int, error) {
 	if to == store.Keeping || to < store.Ready || to > store.Dead {
 		return 0, wrap("move", fmt.Errorf("no job is put into %v by hand", to))
 	}
-	moved, err := s.byHand(ctx, picks, func(j *job, p store.Pick) {
+	moved, err := s.byHand(ctx, u, picks, func(j *job, p store.Pick) {
 		now := s.clock()
 		if p.Payload != nil {
 			j.payload = bytes.Clone(p.Payload)
@@ -177,37 +192,48 @@ func (s *Store) Move(ctx context.Context, to store.Place, picks ...store.Pick) (
 		switch {
 		case to == store.Ready && p.Front:
 			j.payload = wire.Stamp(j.payload, j.queue, now)
-			s.putFront(j)
+			s.putFront(j, now)
 		case to == store.Ready:
 			j.payload = wire.Stamp(j.payload, j.queue, now)
 			s.putBack(j)
 		default:
-			s.putSet(j, to, now.Add(p.Delay))
+			at := p.At
+			if at.IsZero() {
+				at = now.Add(p.Delay)
+			}
+			s.putSet(j, to, at)
 		}
 	})
 	return moved, wrap("move", err)
 }
 
 // Delete forgets jobs by hand.
-func (s *Store) Delete(ctx context.Context, picks ...store.Pick) (int, error) {
-	deleted, err := s.byHand(ctx, picks, func(j *job, _ store.Pick) { s.book(j.queue).Deleted++ })
+func (s *Store) Delete(ctx context.Context, u store.Undoable, picks ...store.Pick) (int, error) {
+	deleted, err := s.byHand(ctx, u, picks, func(j *job, _ store.Pick) { s.book(j.queue).Deleted++ })
 	return deleted, wrap("delete", err)
 }
 
 // byHand lifts what is still where it was found, unless it is held.
-func (s *Store) byHand(ctx context.Context, picks []store.Pick, then func(*job, store.Pick)) (n int, err error) {
+func (s *Store) byHand(ctx context.Context, u store.Undoable, picks []store.Pick, then func(*job, store.Pick)) (int, error) {
 	if err := s.enter(ctx, len(picks)); err != nil {
 		return 0, err
 	}
 	defer s.mu.Unlock()
+	if len(picks) == 0 {
+		return 0, nil
+	}
+	s.forget()
+	var steps []step
 	for _, p := range picks {
 		if j := s.find(string(p.Key)); j != nil && j.place != store.Keeping {
+			was := *j
 			s.lift(j)
 			then(j, p)
-			n++
+			steps = append(steps, step{j, was, j.version})
 		}
 	}
-	return n, nil
+	s.keep(u, steps)
+	return len(steps), nil
 }
 
 // Pause stops a queue from being fetched from, or lets it go on.

@@ -84,6 +84,7 @@ func (s *Store) Promote(ctx context.Context, p store.Promotion) (moved int, next
 	}
 	defer s.mu.Unlock()
 	now := s.clock()
+	s.forget()
 	s.trim(cmp.Or(p.DeadMax, defaultDeadMax), now.Add(-cmp.Or(p.DeadAge, defaultDeadAge)))
 	for most := min(cmp.Or(p.Max, store.MaxBatch), store.MaxBatch); ; moved++ {
 		j := s.nextDue()
@@ -191,7 +192,7 @@ func (s *Store) Rescue(ctx context.Context, g store.Salvage) (moved int, err err
 		switch r.To {
 		case store.Ready:
 			j.payload = wire.Stamp(j.payload, "", now)
-			s.putFront(j)
+			s.putFront(j, now)
 		case store.Dead:
 			s.putSet(j, store.Dead, now)
 		case store.Scheduled, store.Retrying:

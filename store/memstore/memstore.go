@@ -42,6 +42,7 @@ func New(o Options) *Store {
 		processes: map[store.Identity]*process{},
 		left:      map[store.Identity]bool{},
 		lanes:     map[lane]answer{},
+		undos:     map[string]*undo{},
 	}}
 }
 

@@ -42,7 +42,7 @@ func (s *Store) accept(ctx context.Context, call store.Call, items []store.Item,
 		results[i].Repeated = repeated
 		if !repeated {
 			s.book(it.Queue).Accepted++
-			put(&job{jid: it.JID, queue: it.Queue, payload: bytes.Clone(it.Payload)}, it)
+			put(&job{version: s.nextTicket(), jid: it.JID, queue: it.Queue, payload: bytes.Clone(it.Payload)}, it)
 		}
 	}
 	s.remember(call, nil)

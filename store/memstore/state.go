@@ -30,14 +30,18 @@ type state struct {
 	left      map[store.Identity]bool // for good
 	lanes     map[lane]answer         // outlives rescue and Leave, so that late copies stay harmless
 	stops     []stop                  // oldest first
+	undos     map[string]*undo        // by change
+	changes   []change                // in the order in which they were recorded
 }
 
 // job is in exactly one line. Every move gives it a new ticket, so that whoever
-// holds an old one (a token, a key) finds nothing.
+// holds an old one (a token, a key) finds nothing, and a new version, to which Undo
+// alone returns.
 type job struct {
 	ticket     uint64
+	version    uint64
 	place      store.Place
-	rank       int64 // its order in its line, before the ticket
+	rank       int64 // its order in its line, before the version
 	at         time.Time
 	jid, queue string
 	payload    []byte
@@ -69,7 +73,7 @@ type answer struct {
 type line []*job
 
 func order(a, b *job) int {
-	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.ticket, b.ticket))
+	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.version, b.version))
 }
 
 func (l *line) insert(j *job) {
@@ -110,6 +114,7 @@ func (s *state) lift(j *job) {
 	s.line(j.place, j.queue).remove(j)
 	delete(s.jobs, j.ticket)
 	*s.count(j)--
+	j.version = s.nextTicket()
 }
 
 // put is the only way into a line.
@@ -134,12 +139,12 @@ func (s *state) putBack(j *job) {
 	s.put(j, store.Ready, rank, s.clock())
 }
 
-func (s *state) putFront(j *job) {
+func (s *state) putFront(j *job, at time.Time) {
 	var rank int64
 	if l := *s.line(store.Ready, j.queue); len(l) > 0 {
 		rank = l[0].rank - 1
 	}
-	s.put(j, store.Ready, rank, s.clock())
+	s.put(j, store.Ready, rank, at)
 }
 
 // putSet puts j into a set that is ordered by time.

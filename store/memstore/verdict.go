@@ -98,7 +98,7 @@ func verdict[E any](ctx context.Context, s *Store, call store.Call, batch []E, t
 func (s *state) requeue(j *job, l store.Later) {
 	s.book(j.queue).Requeued++
 	s.goOn(j, l)
-	s.putFront(j)
+	s.putFront(j, s.clock())
 }
 
 // goOn lifts j out of keeping, with the payload and for the queue that l names.

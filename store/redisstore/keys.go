@@ -49,6 +49,8 @@ func (l layout) last(queue string, id store.Identity) string {
 	return l.ours(queue, "last:"+string(id))
 }
 
+func (l layout) undoList(queue, change string) string { return l.ours(queue, "undo:"+change) }
+
 func (l layout) ours(queue, what string) string {
 	if l.cluster {
 		return l.of(queue, what)

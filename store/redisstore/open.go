@@ -25,7 +25,10 @@ func init() {
 	}
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store    = (*Store)(nil)
+	_ store.Archiver = (*Store)(nil)
+)
 
 // The version of what ebb writes, and the oldest ebb that can work beside it.
 const (
@@ -103,18 +106,9 @@ func Open(ctx context.Context, url string) (*Store, error) {
 // dial connects and notes each connection that takes the place of another one.
 func (s *Store) dial() func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
 	var known sync.Map
-	connect := s.option.DialCtxFn
-	if connect == nil {
-		connect = func(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
-			if config != nil {
-				return (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, "tcp", addr)
-			}
-			return d.DialContext(ctx, "tcp", addr)
-		}
-	}
 	sentinels := s.option.Sentinel.MasterSet != ""
 	return func(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
-		conn, err := connect(ctx, addr, d, config)
+		conn, err := s.connect(ctx, addr, d, config)
 		switch {
 		case err != nil, sentinels && slices.Contains(s.option.InitAddress, addr):
 			return conn, err
@@ -126,6 +120,17 @@ func (s *Store) dial() func(context.Context, string, *net.Dialer, *tls.Config) (
 		}
 		return conn, nil
 	}
+}
+
+// connect opens a connection as the URL asks for.
+func (s *Store) connect(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
+	switch {
+	case s.option.DialCtxFn != nil:
+		return s.option.DialCtxFn(ctx, addr, d, config)
+	case config != nil:
+		return (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, "tcp", addr)
+	}
+	return d.DialContext(ctx, "tcp", addr)
 }
 
 // look finds out what the server is, and leaves our mark on it.

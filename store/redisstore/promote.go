@@ -187,7 +187,7 @@ func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err erro
 		}
 		for _, e := range es.all {
 			promotes[len(requests)] = true
-			requests = append(requests, e.move(s))
+			requests = append(requests, e.move(s, store.Undoable{}))
 			abroad = append(abroad, e)
 		}
 		if sh.letters > 0 {
@@ -198,7 +198,7 @@ func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err erro
 			es.drop(store.Dead, queues[len(sh.due)+i], member, "trimmed")
 		}
 		for _, e := range es.all {
-			requests = append(requests, e.move(s))
+			requests = append(requests, e.move(s, store.Undoable{}))
 		}
 	}
 	for _, q := range forsaken {
@@ -208,8 +208,8 @@ func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err erro
 	}
 	replies, err := s.do(ctx, requests...)
 	for i := range replies {
-		if n, _ := replies[i].AsInt64(); promotes[i] {
-			moved += int(n)
+		if answer, _ := replies[i].AsIntSlice(); promotes[i] && len(answer) == 2 {
+			moved += int(answer[0])
 		}
 	}
 	if err != nil {
@@ -280,13 +280,13 @@ func (es *edges) promote(of string, h home, d dueJob, now time.Time) {
 	payload := wire.Stamp(bare(d.member), "", now)
 	q := e.number(h.queue)
 	e.args = append(e.args, q, strconv.Itoa(int(d.from)), d.member, flag(h.stray),
-		q, "0", "0", "1", rueidis.BinaryString(payload), "0")
+		q, "0", "", "0", "1", rueidis.BinaryString(payload), "0")
 }
 
 // drop adds a job that is forgotten, and where in the books it is counted.
 func (es *edges) drop(from store.Place, h home, member, count string) {
 	e := es.of(h.queue)
-	e.args = append(e.args, e.number(h.queue), strconv.Itoa(int(from)), member, flag(h.stray), "", count, "0", "0", "", "0")
+	e.args = append(e.args, e.number(h.queue), strconv.Itoa(int(from)), member, flag(h.stray), "", count, "", "0", "0", "", "0")
 }
 
 // known returns every queue of which there may be something, by name.

@@ -13,13 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
-
-const pageSize = 100
 
 // walk is one Jobs.
 type walk struct {
@@ -53,9 +49,9 @@ func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, 
 // errEnough ends a walk whose caller wants no more.
 var errEnough = errors.New("enough")
 
-// emit yields e if the query asks for it.
-func (w *walk) emit(e store.Entry) error {
-	if w.q.Queue != "" && e.Queue != w.q.Queue {
+// emit yields e, which k finds again, if the query asks for it.
+func (w *walk) emit(k key, e store.Entry) error {
+	if w.q.Queue != "" && k.queue != w.q.Queue {
 		return nil
 	}
 	if w.q.JID != "" {
@@ -66,6 +62,7 @@ func (w *walk) emit(e store.Entry) error {
 			return nil
 		}
 	}
+	e.Key, e.Place, e.Queue = k.text(), k.place, k.queue
 	w.left--
 	if !w.yield(e, nil) || w.left == 0 {
 		return errEnough
@@ -73,26 +70,28 @@ func (w *walk) emit(e store.Entry) error {
 	return nil
 }
 
-// ready walks a queue from its front: its inbox, then its list from the right.
+// ready walks a queue: its inbox, which is at its front, and its list.
 func (w *walk) ready(ctx context.Context) error {
 	if w.q.Queue == "" {
 		return errors.New("name the queue to walk")
 	}
-	for _, list := range []string{w.s.inbox(w.q.Queue), w.s.line(w.q.Queue)} {
-		for last := -1; ; last -= pageSize {
-			reply, err := w.s.one(ctx, command("LRANGE", list, strconv.Itoa(last-pageSize+1), strconv.Itoa(last)))
+	lists := []string{w.s.inbox(w.q.Queue), w.s.line(w.q.Queue)}
+	if w.q.Newest {
+		slices.Reverse(lists)
+	}
+	for _, name := range lists {
+		c := newCursor(list{w.s, name, w.q.Newest}, window)
+		for {
+			row, ok, err := c.next(ctx)
 			if err != nil {
 				return err
 			}
-			page := texts(reply)
-			for _, payload := range slices.Backward(page) {
-				k := key{place: store.Ready, queue: w.q.Queue, member: payload}
-				if err := w.emit(store.Entry{Key: k.text(), Place: store.Ready, Queue: w.q.Queue, Payload: []byte(payload)}); err != nil {
-					return err
-				}
-			}
-			if len(page) < pageSize {
+			if !ok {
 				break
+			}
+			k := key{place: store.Ready, queue: w.q.Queue, member: row.member}
+			if err := w.emit(k, store.Entry{Payload: []byte(row.member)}); err != nil {
+				return err
 			}
 		}
 	}
@@ -119,14 +118,20 @@ func (w *walk) keeping(ctx context.Context) error {
 		}
 	}
 	slices.Sort(ids)
+	if w.q.Newest {
+		slices.Reverse(ids)
+	}
 	for _, id := range ids {
 		jobs, err := w.s.allHeldBy(ctx, id, queues)
 		if err != nil {
 			return err
 		}
+		if w.q.Newest {
+			slices.Reverse(jobs)
+		}
 		for _, h := range jobs {
 			k := key{place: store.Keeping, queue: h.Queue, member: string(h.Token)}
-			if err := w.emit(store.Entry{Key: k.text(), Place: store.Keeping, Queue: h.Queue, Payload: h.Payload, Holder: id}); err != nil {
+			if err := w.emit(k, store.Entry{Payload: h.Payload, Holder: id}); err != nil {
 				return err
 			}
 		}
@@ -146,88 +151,65 @@ func (w *walk) sets(ctx context.Context) error {
 			of = []string{w.q.Queue}
 		}
 	}
-	var cursors []*cursor
+	var shelves []*setWalk
 	for _, q := range of {
-		cursors = append(cursors, &cursor{s: w.s, place: w.q.Place, queue: q, from: "-inf"})
+		source := set{w.s, w.s.set(w.q.Place, q), w.q.Newest}
+		shelves = append(shelves, &setWalk{s: w.s, queue: q, cursor: newCursor(source, max(pageSize, 10*window/len(of)))})
 	}
 	for {
-		var first *cursor
-		for _, c := range cursors {
-			if err := c.fill(ctx); err != nil {
+		var first *setWalk
+		for _, sh := range shelves {
+			if err := sh.fill(ctx); err != nil {
 				return err
 			}
-			if len(c.page) > 0 && (first == nil || c.page[0].At.Before(first.page[0].At)) {
-				first = c
+			if len(sh.page) > 0 && (first == nil || w.before(sh.page[0], first.page[0])) {
+				first = sh
 			}
 		}
 		if first == nil {
 			return nil
 		}
-		e := first.page[0]
-		first.page = first.page[1:]
-		if err := w.emit(e); err != nil {
+		row, home := first.page[0], first.homes[0]
+		first.page, first.homes = first.page[1:], first.homes[1:]
+		k := key{place: w.q.Place, queue: home.queue, stray: home.stray, member: row.member}
+		e := store.Entry{Payload: bare(row.member), At: time.UnixMicro(int64(math.Round(row.score * 1e6))).UTC()}
+		if err := w.emit(k, e); err != nil {
 			return err
 		}
 	}
 }
 
-// cursor reads one set by score, so that it misses nothing when what was read is
-// taken out meanwhile.
-type cursor struct {
+// before tells which of two comes first where the sets of several queues are merged.
+// Those of one moment come in the order of their queues, from either end.
+func (w *walk) before(a, b row) bool {
+	if w.q.Newest {
+		return a.score >= b.score
+	}
+	return a.score < b.score
+}
+
+// setWalk is a walk of one set, with the queues of its members.
+type setWalk struct {
+	*cursor
 	s     *Store
-	place store.Place
-	queue string
-
-	page []store.Entry
-	from string          // score of the last that was read
-	seen map[string]bool // members of that score
-	done bool
+	queue string // in a cluster, whose set it is
+	homes []home
 }
 
-func (c *cursor) fill(ctx context.Context) error {
-	for len(c.page) == 0 && !c.done {
-		want := pageSize + len(c.seen)
-		reply, err := c.s.one(ctx, command("ZRANGEBYSCORE", c.s.set(c.place, c.queue), c.from, "+inf", "WITHSCORES", "LIMIT", "0", strconv.Itoa(want)))
-		if err != nil {
-			return err
-		}
-		scores, err := reply.AsZScores()
-		if err != nil {
-			return err
-		}
-		c.done = len(scores) < want
-		if err := c.read(ctx, scores); err != nil {
-			return err
-		}
+func (sw *setWalk) fill(ctx context.Context) error {
+	if len(sw.page) > 0 {
+		return nil
 	}
-	return nil
-}
-
-func (c *cursor) read(ctx context.Context, scores []rueidis.ZScore) error {
-	members := make([]string, len(scores))
-	for i, z := range scores {
-		members[i] = z.Member
-	}
-	homes, err := c.s.queuesOf(ctx, c.queue, members)
-	if err != nil {
+	if err := sw.cursor.fill(ctx); err != nil {
 		return err
 	}
-	for i, z := range scores {
-		score := strconv.FormatFloat(z.Score, 'f', -1, 64)
-		if score != c.from {
-			c.from, c.seen = score, map[string]bool{}
-		}
-		if c.seen[z.Member] {
-			continue
-		}
-		c.seen[z.Member] = true
-		k := key{place: c.place, queue: homes[i].queue, stray: homes[i].stray, member: z.Member}
-		c.page = append(c.page, store.Entry{
-			Key: k.text(), Place: c.place, Queue: homes[i].queue, Payload: bare(z.Member),
-			At: time.UnixMicro(int64(math.Round(z.Score * 1e6))).UTC(),
-		})
+	members := make([]string, len(sw.page))
+	for i, row := range sw.page {
+		members[i] = row.member
 	}
-	return nil
+	var err error
+	sw.homes, err = sw.s.queuesOf(ctx, sw.queue, members)
+	return err
 }
 
 // key finds an entry again: the exact member of its list or set.
@@ -239,7 +221,7 @@ type key struct {
 }
 
 func (k key) text() store.Key {
-	return store.Key(fmt.Sprintf("%d %s %d %s%s", k.place, flag(k.stray), len(k.queue), k.queue, k.member))
+	return store.Key(strconv.Itoa(int(k.place)) + " " + flag(k.stray) + " " + strconv.Itoa(len(k.queue)) + " " + k.queue + k.member)
 }
 
 func readKey(text store.Key) (k key, ok bool) {

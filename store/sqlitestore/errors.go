@@ -43,12 +43,13 @@ func explain(err error) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return wrap(store.ErrCorrupt, "if it was an ebb store, run sqlite3 FILE .recover into a new file; else name another file")
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return wrap(store.ErrUnreachable, "another program keeps a transaction open in this file; look for a sqlite3 shell, or a transaction of your own that enqueues outside of itself")
+		return wrap(store.ErrUnreachable, hintBusy)
 	}
 	return err
 }
 
 const (
+	hintBusy     = "another program keeps a transaction open in this file; look for a sqlite3 shell, or a transaction of your own that enqueues outside of itself"
 	hintReadOnly = "make the file and its folder writable for the user that runs this"
 	hintFull     = "free some space; what runs goes on and is recorded, only new jobs are refused meanwhile. If there is room, and no quota, the disk may be failing"
 	hintReplaced = "restart the process; jobs that were answered are in the file that was there before"

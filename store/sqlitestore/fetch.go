@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -126,7 +127,7 @@ func (s *Store) take(ctx context.Context, f *fetch) ([]store.Held, error) {
 	switch {
 	case err != nil:
 		s.asked.forget(f.call)
-		if ctx.Err() != nil && err == ctx.Err() {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = nil
 		}
 		return nil, err

@@ -1,7 +1,9 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,7 +21,11 @@ type entryKey struct {
 }
 
 func (k entryKey) key() store.Key {
-	return store.Key(fmt.Sprintf("%d.%d.%d", k.place, k.id, k.stamp))
+	b := make([]byte, 0, 40)
+	b = strconv.AppendInt(b, int64(k.place), 10)
+	b = strconv.AppendInt(append(b, '.'), k.id, 10)
+	b = strconv.AppendInt(append(b, '.'), k.stamp, 10)
+	return store.Key(b)
 }
 
 func parseKey(text store.Key) (k entryKey, ok bool) {
@@ -35,7 +41,7 @@ func parseKey(text store.Key) (k entryKey, ok bool) {
 
 var (
 	findEntry   = statement("SELECT queue, payload FROM ebb_job WHERE id = ? AND state = ? AND CASE state WHEN 0 THEN ord ELSE at END = ?")
-	moveEntry   = statement("UPDATE ebb_job SET state = ?, queue = ?, ord = ?, at = ?, payload = ? WHERE id = ?")
+	moveEntry   = statement("UPDATE ebb_job SET state = ?, queue = ?, ord = ?, at = ?, seq = ?, payload = ? WHERE id = ?")
 	deleteEntry = statement("DELETE FROM ebb_job WHERE id = ?")
 	setPaused   = statement("UPDATE ebb_queue SET paused = ? WHERE id = ?")
 	commandable = statement("SELECT p.boot FROM ebb_process p JOIN ebb_boot b ON b.id = p.boot WHERE b.name = ? AND b.gone = 0")
@@ -57,16 +63,21 @@ type entry struct {
 }
 
 // byHand calls each for every pick that is where it was seen and is not held, and
-// returns how many there were.
-func (s *Store) byHand(ctx context.Context, picks []store.Pick, each func(*tx, *entry, *store.Pick) error) (n int, err error) {
+// returns how many there were. undo is what to keep them under.
+func (s *Store) byHand(ctx context.Context, u store.Undoable, picks []store.Pick, each func(t *tx, undo int64, e *entry, p *store.Pick) error) (n int, err error) {
 	if err := checkSize(len(picks)); err != nil {
 		return 0, err
 	}
 	if len(picks) == 0 {
 		return 0, nil
 	}
-	err = s.writer.do(ctx, &call{class: other, jobs: len(picks), apply: func(t *tx) error {
+	// What undo needs is new, and has no room when the reserve is spent.
+	err = s.writer.do(ctx, &call{class: other, jobs: len(picks), accepts: u.Change != "", apply: func(t *tx) error {
 		n = 0
+		undo, err := t.undoable(u)
+		if err != nil {
+			return err
+		}
 		for i := range picks {
 			e := entry{}
 			ok := false
@@ -84,29 +95,32 @@ func (s *Store) byHand(ctx context.Context, picks []store.Pick, each func(*tx, *
 			if !found {
 				continue
 			}
-			if err := each(t, &e, &picks[i]); err != nil {
+			if err := each(t, undo, &e, &picks[i]); err != nil {
 				return err
 			}
 			n++
 		}
 		return nil
 	}})
+	if u.Change != "" && errors.Is(err, store.ErrFull) {
+		err = store.WithHint(err, "free some space, or change for good: what undo needs has no room")
+	}
 	return n, err
 }
 
 // Move implements [store.Inspector].
-func (s *Store) Move(ctx context.Context, to store.Place, picks ...store.Pick) (int, error) {
+func (s *Store) Move(ctx context.Context, u store.Undoable, to store.Place, picks ...store.Pick) (int, error) {
 	if to == store.Keeping || to < store.Ready || to > store.Dead {
 		return 0, fmt.Errorf("sqlitestore: move: no job is put into %v by hand", to)
 	}
-	n, err := s.byHand(ctx, picks, func(t *tx, e *entry, p *store.Pick) error { return t.move(to, e, p) })
+	n, err := s.byHand(ctx, u, picks, func(t *tx, undo int64, e *entry, p *store.Pick) error { return t.move(undo, to, e, p) })
 	if err != nil {
 		return 0, fmt.Errorf("sqlitestore: move: %w", err)
 	}
 	return n, nil
 }
 
-func (t *tx) move(to store.Place, e *entry, p *store.Pick) error {
+func (t *tx) move(undo int64, to store.Place, e *entry, p *store.Pick) error {
 	queue, err := t.queueOr(p.Queue, e.queue)
 	if err != nil {
 		return err
@@ -130,10 +144,14 @@ func (t *tx) move(to store.Place, e *entry, p *store.Pick) error {
 			return err
 		}
 		t.ready = true
-	} else {
-		at += p.Delay.Microseconds()
+	} else if at += p.Delay.Microseconds(); !p.At.IsZero() {
+		at = p.At.UnixMicro()
 	}
-	if _, err := t.exec(moveEntry, int64(to), queue, ord, at, bytesOf(payload), e.id); err != nil {
+	mark, err := t.keep(undo, e.id, &left{to, queue, at, !bytes.Equal(payload, e.payload)})
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(moveEntry, int64(to), queue, ord, at, mark, bytesOf(payload), e.id); err != nil {
 		return err
 	}
 	t.follow(e.queue, e.place, queue, to)
@@ -141,8 +159,11 @@ func (t *tx) move(to store.Place, e *entry, p *store.Pick) error {
 }
 
 // Delete implements [store.Inspector].
-func (s *Store) Delete(ctx context.Context, picks ...store.Pick) (int, error) {
-	n, err := s.byHand(ctx, picks, func(t *tx, e *entry, _ *store.Pick) error {
+func (s *Store) Delete(ctx context.Context, u store.Undoable, picks ...store.Pick) (int, error) {
+	n, err := s.byHand(ctx, u, picks, func(t *tx, undo int64, e *entry, _ *store.Pick) error {
+		if _, err := t.keep(undo, e.id, nil); err != nil {
+			return err
+		}
 		_, err := t.exec(deleteEntry, e.id)
 		t.exit(e.queue, e.place)
 		t.count(e.queue, deleted, 1)

@@ -4,24 +4,19 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"strings"
 	"sync"
 
 	"github.com/ebbjobs/ebb/store"
 )
 
-// page is how many rows are read at once. Nothing is held open between two
-// pages: a reader that stays keeps the WAL from being reused.
-const page = 100
-
+// A queue is known once something came into it, and while it is paused.
 const (
 	listQueues = `SELECT name, waiting, held, paused, (SELECT at FROM ebb_job WHERE state = 0 AND queue = q.id ORDER BY ord LIMIT 1)
-		FROM ebb_queue q ORDER BY name`
+		FROM ebb_queue q WHERE accepted > 0 OR paused = 1 ORDER BY name`
 	listBooks = `SELECT name, accepted, done, discarded, expired, deleted, trimmed, moved, fetched, retried, buried, requeued, rescued,
-		waiting, held, scheduled, retrying, dead, processed, failed FROM ebb_queue ORDER BY name`
+		waiting, held, scheduled, retrying, dead, processed, failed FROM ebb_queue WHERE accepted > 0 OR paused = 1 ORDER BY name`
 	countHeld = "SELECT holder, count(*) FROM ebb_job WHERE state = 3 GROUP BY holder"
 	listStops = "SELECT boot, max(id) FROM ebb_stop GROUP BY boot HAVING max(id) < ? ORDER BY max(id) DESC LIMIT ?"
 	readStop  = "SELECT report FROM ebb_stop WHERE boot = ? ORDER BY id"
@@ -126,105 +121,6 @@ func (s *Store) Processes(ctx context.Context) ([]store.Process, error) {
 		processes = append(processes, p)
 	}
 	return processes, nil
-}
-
-// walks are how each place is read in its order: from what comes after a row, by
-// the two columns of its index.
-var walks = [...]string{
-	store.Ready:     "state = 0 AND j.queue = (SELECT id FROM ebb_queue WHERE name = ?) AND (ord, j.id) > (?, ?) ORDER BY ord, j.id",
-	store.Scheduled: "state = 1 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
-	store.Retrying:  "state = 2 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
-	store.Keeping:   "state = 3 AND (holder, j.id) > (?, ?) ORDER BY holder, j.id",
-	store.Dead:      "state = 4 AND (at, j.id) > (?, ?) ORDER BY at, j.id",
-}
-
-// walkOf builds the query that reads one page of q after a row.
-func walkOf(q store.Query) (query string, args func(at, id int64) []any) {
-	var where strings.Builder
-	var filters []any
-	index := ""
-	filter := func(condition string, value any) {
-		where.WriteString(condition + " AND ")
-		filters = append(filters, value)
-	}
-	if q.JID != "" {
-		filter("j.jid = ?", q.JID)
-		index = " INDEXED BY ebb_job_jid" // not through all of the queue
-	}
-	if q.Queue != "" && q.Place != store.Ready {
-		filter("q.name = ?", q.Queue)
-	}
-	if q.Key != "" && q.Place == store.Keeping {
-		filter("j.holder = (SELECT id FROM ebb_boot WHERE name = ?)", string(q.Key))
-	}
-	if q.Place == store.Ready {
-		filters = append(filters, q.Queue)
-	}
-	query = `SELECT j.id, j.ord, j.at, j.holder, j.seq, q.name, coalesce(b.name, ''), j.payload FROM ebb_job j` + index + `
-		JOIN ebb_queue q ON q.id = j.queue LEFT JOIN ebb_boot b ON b.id = j.holder WHERE ` + where.String() + walks[q.Place] + " LIMIT ?"
-	return query, func(at, id int64) []any { return append(append([]any{}, filters...), at, id, page) }
-}
-
-// Jobs implements [store.Inspector].
-func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
-		fail := func(err error) { yield(store.Entry{}, fmt.Errorf("sqlitestore: jobs: %w", err)) }
-		if q.Place < store.Ready || q.Place > store.Dead {
-			fail(fmt.Errorf("there is no %v", q.Place))
-			return
-		}
-		if q.Place == store.Ready && q.Queue == "" {
-			fail(errors.New("name the queue to walk"))
-			return
-		}
-		query, args := walkOf(q)
-		seen := 0
-		for at, id := int64(-1<<63), int64(0); ; {
-			var entries []store.Entry
-			err := s.each(ctx, query, func(rows *sql.Rows) (err error) {
-				var e store.Entry
-				e, at, id, err = scanEntry(rows, q.Place)
-				entries = append(entries, e)
-				return err
-			}, args(at, id)...)
-			if err != nil {
-				fail(err)
-				return
-			}
-			for _, e := range entries {
-				if !yield(e, nil) {
-					return
-				}
-				if seen++; seen == q.Limit {
-					return
-				}
-			}
-			if len(entries) < page {
-				return
-			}
-		}
-	}
-}
-
-// scanEntry reads a row of a walk, and where in the walk it stands.
-func scanEntry(rows *sql.Rows, place store.Place) (e store.Entry, first, id int64, err error) {
-	var ord, at, holder, seq int64
-	if err := rows.Scan(&id, &ord, &at, &holder, &seq, &e.Queue, &e.Holder, &e.Payload); err != nil {
-		return e, 0, 0, err
-	}
-	e.Place, e.Payload = place, bytesOf(e.Payload)
-	k := entryKey{place: place, id: id}
-	switch place {
-	case store.Ready:
-		first, k.stamp = ord, ord
-	case store.Keeping:
-		first, k.stamp = holder, seq
-	default:
-		e.At = moment(at)
-		first, k.stamp = at, at
-	}
-	e.Key = k.key()
-	return e, first, id, nil
 }
 
 // Stats implements [store.Inspector].

@@ -22,9 +22,21 @@ const missingFor = 12 * time.Second
 // it has seen of the files of others.
 type leases struct {
 	mu      sync.Mutex
-	mine    map[store.Identity]*os.File
+	mine    map[store.Identity]*lease
 	missing map[store.Identity]time.Time // since when by our own clock
 }
+
+// lease is a locked file. It lives until the last descriptor of it is closed, of
+// whichever process.
+type lease struct {
+	file    *os.File
+	guarded bool // there may be descriptors beside ours
+	left    bool // ours is closed, and only guards keep it
+}
+
+// guardMark in a lease file tells others that it may be held by guards of a
+// process that is itself gone.
+const guardMark = "guarded\n"
 
 func (s *Store) leasePath(id store.Identity) string {
 	return filepath.Join(s.path+".d", url.PathEscape(string(id)))
@@ -38,11 +50,14 @@ func (s *Store) hold(id store.Identity) (born bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	path := s.leasePath(id)
-	if f := l.mine[id]; f != nil {
-		if sameFile(f, path) {
+	if h := l.mine[id]; h != nil {
+		if h.left {
+			return false, store.ErrLeft
+		}
+		if sameFile(h.file, path) {
 			return false, nil
 		}
-		f.Close() // deleted, or the folder was replaced: nobody finds that lock any more
+		h.file.Close() // deleted, or the folder was replaced: nobody finds that lock any more
 		delete(l.mine, id)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -59,10 +74,53 @@ func (s *Store) hold(id store.Identity) (born bool, err error) {
 		return false, errors.Join(fmt.Errorf("lease %s was taken away as it was made", path), f.Close())
 	}
 	if l.mine == nil {
-		l.mine = make(map[store.Identity]*os.File)
+		l.mine = make(map[store.Identity]*lease)
 	}
-	l.mine[id] = f
+	l.mine[id] = &lease{file: f}
 	return true, nil
+}
+
+// LeaseFile returns a new descriptor of the locked file that is the lease of id,
+// for another process to inherit; the caller closes his own. Until the last of
+// them is closed id counts as alive, though its process be gone, and nobody is
+// given its jobs. ErrLeaseLost: this Store holds no lease for id.
+func (s *Store) LeaseFile(id store.Identity) (*os.File, error) {
+	l := &s.leases
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.mine[id]
+	var f *os.File
+	err := store.ErrLeaseLost
+	if h != nil && !h.left {
+		f, err = h.duplicate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: lease file of %s: %w", id, err)
+	}
+	return f, nil
+}
+
+func (h *lease) duplicate() (*os.File, error) {
+	if !h.guarded {
+		if _, err := h.file.WriteAt([]byte(guardMark), 0); err != nil {
+			return nil, explainFile(err)
+		}
+		h.guarded = true
+	}
+	return duplicate(h.file)
+}
+
+// leaveToGuards lets go of the lease of a process that left deaf jobs behind, if
+// guards may have it too: from here on the lock tells whether they do. Without
+// guards it is kept, so that a KILL before the jobs' time is over is seen.
+func (s *Store) leaveToGuards(id store.Identity) {
+	l := &s.leases
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h := l.mine[id]; h != nil && h.guarded && !h.left {
+		h.file.Close()
+		h.left = true
+	}
 }
 
 func sameFile(f *os.File, path string) bool {
@@ -80,9 +138,9 @@ func (s *Store) drop(id store.Identity) {
 	l := &s.leases
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f := l.mine[id]; f != nil {
+	if h := l.mine[id]; h != nil {
 		os.Remove(s.leasePath(id))
-		f.Close()
+		h.file.Close()
 		delete(l.mine, id)
 	}
 }
@@ -93,8 +151,10 @@ func (l *leases) release() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
-	for id, f := range l.mine {
-		errs = append(errs, f.Close())
+	for id, h := range l.mine {
+		if !h.left {
+			errs = append(errs, h.file.Close())
+		}
 		delete(l.mine, id)
 	}
 	return errors.Join(errs...)
@@ -105,6 +165,7 @@ type vitality int
 
 const (
 	alive   vitality = iota // or frozen: the lock is held
+	guarded                 // the lock is held, maybe by guards only
 	unknown                 // no file, not yet for long enough
 	gone
 )
@@ -136,10 +197,22 @@ func (s *Store) probe(id store.Identity) vitality {
 		return unknown
 	}
 	defer f.Close()
-	if lockFile(f, shared|nonBlocking) != nil {
-		return alive
+	if lockFile(f, shared|nonBlocking) == nil {
+		return gone // the close lets go
 	}
-	return gone // the close lets go
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		return guarded
+	}
+	return alive
+}
+
+// layDown makes the lease file of a process that lives no more, as its end would
+// have left it.
+func (s *Store) layDown(id store.Identity) {
+	f, err := os.OpenFile(s.leasePath(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err == nil { // else it is there, or will be missing for long enough
+		f.Close()
+	}
 }
 
 // unlink removes the lease file of a process that was forgotten.

@@ -59,8 +59,12 @@ func (s *Store) leave(ctx context.Context, c store.Call, f *store.Farewell) erro
 	if err == nil {
 		err = refused
 	}
-	if err == nil && forgotten {
+	switch {
+	case err != nil:
+	case forgotten:
 		s.drop(f.ID)
+	default:
+		s.leaveToGuards(f.ID)
 	}
 	if err == nil {
 		err = store.NotHeld(missed)

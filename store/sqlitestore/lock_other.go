@@ -20,6 +20,8 @@ func lockFile(*os.File, int) error {
 
 func unlockFile(*os.File) {}
 
+func duplicate(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 func identify(path string) (fileID, error) {
 	_, err := os.Stat(path)
 	return fileID{}, err

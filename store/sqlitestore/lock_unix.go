@@ -48,6 +48,23 @@ func flock(f *os.File, how int) error {
 	return err
 }
 
+// duplicate returns another descriptor of f, which shares its lock. Programs that are
+// started do not inherit it unless they are given it.
+func duplicate(f *os.File) (*os.File, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd, dupErr := -1, error(nil)
+	if err := conn.Control(func(from uintptr) { fd, dupErr = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, os.NewSyscallError("fcntl", dupErr)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
 // identify returns which file path names.
 func identify(path string) (fileID, error) {
 	info, err := os.Stat(path)

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,16 +32,6 @@ func init() {
 		return s, nil
 	})
 }
-
-// layout is the version of the schema that this code writes, oldest the lowest
-// version of code that may still use what it wrote.
-const (
-	layout = 1
-	oldest = 1
-)
-
-//go:embed schema/schema.sql
-var schema string
 
 // Options are what Open can be told. The zero value is right for production.
 type Options struct {
@@ -143,7 +131,7 @@ func open(ctx context.Context, path string, opts Options) (_ *Store, err error) 
 	}
 	conn := &writeConn{raw: raw}
 	undo = append(undo, conn.close)
-	if err := prepareFile(conn, gate, opts.lockWait()); err != nil {
+	if err := prepareFile(ctx, conn, gate, opts.lockWait()); err != nil {
 		return nil, explain(err)
 	}
 	if s.file, err = identify(path); err != nil {
@@ -201,8 +189,8 @@ func resolve(path string) (string, error) {
 
 // prepareFile makes the schema unless it is there, and refuses one that this code
 // must not use.
-func prepareFile(c *writeConn, gate *turnstile, wait time.Duration) error {
-	if err := gate.lockWithin(wait); err != nil {
+func prepareFile(ctx context.Context, c *writeConn, gate *turnstile, wait time.Duration) error {
+	if err := gate.lockWithin(ctx, wait); err != nil {
 		return err
 	}
 	defer gate.unlock()
@@ -227,37 +215,7 @@ func prepareFile(c *writeConn, gate *turnstile, wait time.Duration) error {
 	return err
 }
 
-var (
-	journalMode = statement("PRAGMA journal_mode = WAL")
-	findSchema  = statement("SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'ebb_meta'")
-	readLayout  = statement("SELECT version, min_reader FROM ebb_meta WHERE id = 1")
-)
-
-func ensureSchema(c *writeConn) error {
-	found := false
-	if err := c.query(findSchema, func([]row) error { found = true; return nil }); err != nil {
-		return err
-	}
-	if !found {
-		_, err := c.raw.(driver.ExecerContext).ExecContext(context.Background(), schema, nil)
-		return err
-	}
-	version, minReader := int64(0), int64(0)
-	err := c.query(readLayout, func(r []row) error {
-		version, minReader = r[0].(int64), r[1].(int64)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case version < oldest:
-		return fmt.Errorf("%w: its layout is %d", store.ErrCorrupt, version)
-	case minReader > layout:
-		return store.WithHint(fmt.Errorf("%w: its layout is %d and may be read from %d on; this is %d", store.ErrTooNew, version, minReader, layout),
-			"run the release that made it, or a later one")
-	}
-	return nil
-}
+var journalMode = statement("PRAGMA journal_mode = WAL")
 
 // Describe says what was found when the file was opened.
 func (s *Store) Describe() store.Description {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a database whose head is damaged", func(t *testing.T, path string) { made(t, path); overwrite(t, path, 16, 3000) }, Options{}, store.ErrCorrupt, ".recover"},
 		{"a later layout", func(t *testing.T, path string) {
 			made(t, path)
-			exec(t, path, "UPDATE ebb_meta SET version = 2, min_reader = 2")
+			exec(t, path, fmt.Sprintf("UPDATE ebb_meta SET version = %d, min_reader = %[1]d", layout+1))
 		}, Options{}, store.ErrTooNew, "release"},
 		{"a network file system", nil, Options{fsType: func(string) (string, error) { return "nfs", nil }}, store.ErrUnreachable, "anyfs=1"},
 		{"an unknown file system", nil, Options{fsType: func(string) (string, error) { return "newfs", nil }}, store.ErrUnreachable, "not known to be local"},
@@ -125,7 +126,7 @@ func TestLayoutNextRelease(t *testing.T) {
 	s := openFile(t, path, Options{})
 	db := s.DB()
 	defer db.Close()
-	for _, change := range []string{"UPDATE ebb_meta SET version = 2", "ALTER TABLE ebb_job ADD COLUMN more INTEGER", "ALTER TABLE ebb_queue ADD COLUMN more INTEGER NOT NULL DEFAULT 0"} {
+	for _, change := range []string{fmt.Sprintf("UPDATE ebb_meta SET version = %d", layout+1), "ALTER TABLE ebb_job ADD COLUMN more INTEGER", "ALTER TABLE ebb_queue ADD COLUMN more INTEGER NOT NULL DEFAULT 0"} {
 		if _, err := db.Exec(change); err != nil {
 			t.Fatal(err)
 		}
@@ -134,6 +135,54 @@ func TestLayoutNextRelease(t *testing.T) {
 	w := register(t, openFile(t, path, Options{}))
 	if jobs := w.fetch(1); len(jobs) != 1 {
 		t.Fatalf("fetched %d", len(jobs))
+	}
+}
+
+// TestLayoutOfTheReleaseBefore: its files are brought up to date, and its processes
+// go on beside ours. What they write names its columns.
+func TestLayoutOfTheReleaseBefore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ebb.db")
+	first, err := schemas.ReadFile("schema/1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := sql.OpenDB(Options{}.connect(path, writing))
+	defer old.Close()
+	push := "INSERT INTO ebb_job(id, jid, queue, kind, state, ord, at, payload) VALUES (?1, 'a', 1, 1, 0, ?1, 0, '{}')"
+	insert, err := old.Prepare("PRAGMA journal_mode = WAL")
+	if err == nil {
+		_, err = insert.Exec()
+	}
+	for _, query := range []string{string(first), "INSERT INTO ebb_queue(id, name, waiting, accepted) VALUES (1, 'q', 2, 2)", "INSERT INTO ebb_kind VALUES (1, 'K')"} {
+		if err == nil {
+			_, err = old.Exec(query)
+		}
+	}
+	if err == nil {
+		insert, err = old.Prepare(push) // before the tables change
+	}
+	if err == nil {
+		_, err = insert.Exec(1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds it done
+		s := openFile(t, path, Options{})
+		if err := s.Record(t.Context(), store.Change{ID: "c", Began: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := insert.Exec(2); err != nil {
+		t.Fatal(err)
+	}
+	var version, minReader int
+	if err := old.QueryRow("SELECT version, min_reader FROM ebb_meta").Scan(&version, &minReader); err != nil || version != layout || minReader != 1 {
+		t.Errorf("version %d, may be read from %d on, %v", version, minReader, err)
+	}
+	if jobs := register(t, openFile(t, path, Options{})).fetch(9); len(jobs) != 2 {
+		t.Errorf("fetched %d", len(jobs))
 	}
 }
 

@@ -24,14 +24,16 @@ func TestPlans(t *testing.T) {
 	t.Parallel()
 	s := openFile(t, filepath.Join(t.TempDir(), "ebb.db"), Options{})
 	queries := append([]string{}, statements...)
-	queries = append(queries, readyIn, soonest, listProcesses, listHeld, listQueues, listBooks, countHeld, listStops, readStop)
+	queries = append(queries, readyIn, soonest, listProcesses, listHeld, listQueues, listBooks, countHeld, listStops, readStop, listChanges, bootName)
 	for _, q := range []store.Query{
 		{Place: store.Ready, Queue: "q"}, {Place: store.Ready, Queue: "q", JID: "j"},
 		{Place: store.Scheduled}, {Place: store.Scheduled, Queue: "q"}, {Place: store.Scheduled, JID: "j"},
-		{Place: store.Retrying}, {Place: store.Keeping}, {Place: store.Keeping, Key: "h"}, {Place: store.Dead},
+		{Place: store.Retrying}, {Place: store.Keeping}, {Place: store.Dead},
 	} {
-		query, _ := walkOf(q)
-		queries = append(queries, query)
+		for _, q.Newest = range []bool{false, true} {
+			same, next := walkQueries(q)
+			queries = append(queries, same, next)
+		}
 	}
 	var got strings.Builder
 	for _, query := range queries {

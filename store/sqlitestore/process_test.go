@@ -71,6 +71,13 @@ func (c *child) line(t *testing.T) string {
 }
 
 func runChild(role, path string) error {
+	switch role {
+	case "guard":
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	case "restore":
+		return runRestore(path)
+	}
 	ctx := context.Background()
 	s, err := Open(ctx, path, Options{})
 	if err != nil {
@@ -86,6 +93,12 @@ func runChild(role, path string) error {
 		os.Exit(0)
 	}()
 	switch role {
+	case "guarded", "guarded, leaves":
+		jobs, _, err := s.Fetch(ctx, store.Call{By: id, Lane: store.LaneFetch, Seq: 1}, planQ, 10, time.Minute)
+		if err != nil {
+			return err
+		}
+		return runGuarded(s, id, jobs, role != "guarded")
 	case "hold": // what it fetches, for ever
 		jobs, _, err := s.Fetch(ctx, store.Call{By: id, Lane: store.LaneFetch, Seq: 1}, planQ, 10, time.Minute)
 		fmt.Println(id, len(jobs))

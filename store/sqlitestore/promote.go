@@ -34,10 +34,10 @@ const (
 )
 
 // soonest reads when the next job of each set is due, how many are dead and since
-// when the first is.
+// when the first is, and when the next change can be taken back no more.
 const soonest = `SELECT (SELECT at FROM ebb_job WHERE state = 1 ORDER BY at, id LIMIT 1),
 	(SELECT at FROM ebb_job WHERE state = 2 ORDER BY at, id LIMIT 1), (SELECT coalesce(sum(dead), 0) FROM ebb_queue),
-	(SELECT at FROM ebb_job WHERE state = 4 ORDER BY at, id LIMIT 1)`
+	(SELECT at FROM ebb_job WHERE state = 4 ORDER BY at, id LIMIT 1), (SELECT until FROM ebb_undo ORDER BY until LIMIT 1)`
 
 var (
 	dueScheduled = statement("SELECT id, at, queue, payload FROM ebb_job WHERE state = 1 AND at <= ? ORDER BY at, id LIMIT 0 + ?")
@@ -69,7 +69,7 @@ func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next
 	over := min(sight.dead-int64(cmp.Or(p.DeadMax, defaultDeadMax)), store.MaxBatch)
 	tooOld := now - cmp.Or(p.DeadAge, defaultDeadAge).Microseconds()
 	old, sweep := s.house.due(sight.firstDead < tooOld)
-	if sight.due <= now || over > 0 || old > 0 || sweep {
+	if sight.due <= now || over > 0 || old > 0 || sweep || sight.firstUndo <= now {
 		trimmedOld := int64(0)
 		err = s.writer.do(ctx, &call{class: other, jobs: most, apply: func(t *tx) (err error) {
 			if moved, err = t.promote(most); err != nil {
@@ -86,9 +86,11 @@ func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next
 				}
 			}
 			if sweep {
-				return t.keepHouse()
+				if err := t.keepHouse(); err != nil {
+					return err
+				}
 			}
-			return nil
+			return t.forgetUndos(store.MaxBatch)
 		}})
 		if err != nil {
 			return 0, 0, err
@@ -107,18 +109,19 @@ func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next
 
 // sight is what a promoter sees without a transaction; moments that never come
 // are at the end of time.
-type sight struct{ due, dead, firstDead int64 }
+type sight struct{ due, dead, firstDead, firstUndo int64 }
 
 func (s *Store) look(ctx context.Context) (sight, error) {
-	var scheduled, retrying, firstDead *int64
+	var scheduled, retrying, firstDead, firstUndo *int64
 	var v sight
-	err := s.each(ctx, soonest, func(rows *sql.Rows) error { return rows.Scan(&scheduled, &retrying, &v.dead, &firstDead) })
+	err := s.each(ctx, soonest, func(rows *sql.Rows) error { return rows.Scan(&scheduled, &retrying, &v.dead, &firstDead, &firstUndo) })
 	if err != nil {
 		return v, err
 	}
 	never := int64(math.MaxInt64)
 	v.due = min(*cmp.Or(scheduled, &never), *cmp.Or(retrying, &never))
 	v.firstDead = *cmp.Or(firstDead, &never)
+	v.firstUndo = *cmp.Or(firstUndo, &never)
 	return v, nil
 }
 

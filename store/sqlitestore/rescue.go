@@ -73,12 +73,14 @@ func (s *Store) registered(ctx context.Context) ([]registered, error) {
 
 // causeOf returns why r counts as gone, or "".
 func (s *Store) causeOf(r *registered, dead []store.Identity) store.Cause {
-	switch {
+	switch v := s.probe(r.id); {
+	case v == guarded:
+		return "" // what it started may go on without it
 	case slices.Contains(dead, r.id):
 		return store.Witnessed
 	case r.left && s.now() >= r.ends:
 		return store.Left
-	case s.probe(r.id) != gone:
+	case v != gone:
 		return ""
 	case r.left:
 		return store.Left
@@ -146,15 +148,17 @@ func (s *Store) rescue(ctx context.Context, g *store.Salvage) (moved int, err er
 	if err := checkSize(len(g.Jobs)); err != nil {
 		return 0, err
 	}
-	if g.Cause != store.Witnessed {
-		all, err := s.registered(ctx)
-		if err != nil {
-			return 0, err
-		}
-		i := slices.IndexFunc(all, func(r registered) bool { return r.id == g.ID })
-		if i < 0 || s.causeOf(&all[i], nil) == "" {
-			return 0, nil
-		}
+	var dead []store.Identity
+	if g.Cause == store.Witnessed {
+		dead = append(dead, g.ID)
+	}
+	all, err := s.registered(ctx)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(all, func(r registered) bool { return r.id == g.ID })
+	if i < 0 || s.causeOf(&all[i], dead) == "" {
+		return 0, nil
 	}
 	forgotten := false
 	err = s.writer.do(ctx, &call{class: other, jobs: max(len(g.Jobs), 1), apply: func(t *tx) (err error) {

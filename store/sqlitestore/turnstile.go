@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -46,26 +47,30 @@ func (g *turnstile) tryLock() (bool, error) {
 	return err == nil, err
 }
 
-// lockWithin gives up after d; a lock that arrives later is let go of.
-func (g *turnstile) lockWithin(d time.Duration) error {
+// lockWithin gives up after d, or when ctx ends; a lock that arrives later is let
+// go of.
+func (g *turnstile) lockWithin(ctx context.Context, d time.Duration) error {
 	if ok, err := g.tryLock(); ok || err != nil {
 		return err
 	}
-	got := make(chan error, 1)
+	began, got := time.Now(), make(chan error, 1)
 	go func() { got <- g.lock() }()
 	patience := time.NewTimer(d)
 	defer patience.Stop()
+	why := store.ErrUnreachable
 	select {
 	case err := <-got:
 		return err
 	case <-patience.C:
-		go func() {
-			if <-got == nil {
-				g.unlock()
-			}
-		}()
-		return g.late(d)
+	case <-ctx.Done():
+		why = ctx.Err()
 	}
+	go func() {
+		if <-got == nil {
+			g.unlock()
+		}
+	}()
+	return g.late(why, time.Since(began))
 }
 
 func (g *turnstile) unlock() { unlockFile(g.file) }
@@ -93,8 +98,12 @@ func (g *turnstile) read() string {
 	return strings.TrimRight(string(b[:n]), "\x00")
 }
 
-// late is the error of those who waited in vain.
-func (g *turnstile) late(waited time.Duration) error {
-	return store.WithHint(fmt.Errorf("%w: locked for writing for %v by %s", store.ErrUnreachable, waited, g.read()),
+// late is the error of those who waited in vain, and why they wait no longer. Who
+// called it off himself need not be told.
+func (g *turnstile) late(why error, waited time.Duration) error {
+	if why == context.Canceled {
+		return why
+	}
+	return store.WithHint(fmt.Errorf("%w: locked for writing for %v by %s", why, waited.Round(time.Millisecond), g.read()),
 		"if that process hangs or is stopped, end it; the lock goes with it")
 }

@@ -60,11 +60,26 @@ type writer struct {
 
 	mu      sync.Mutex
 	pending []*call
-	atGate  bool
+	waits   waits
 	closed  bool
 	work    chan struct{} // capacity 1: something is pending, or closed
 	done    chan struct{}
 	endErr  error
+}
+
+// waits is what the writer waits for.
+type waits int
+
+const (
+	forNothing waits = iota
+	forGate          // the other processes' writers
+	forLock          // a transaction that was begun past the turnstile
+)
+
+func (w *writer) waitsFor(what waits) {
+	w.mu.Lock()
+	w.waits = what
+	w.mu.Unlock()
 }
 
 func newWriter(s *Store, conn *writeConn, gate *turnstile) *writer {
@@ -94,10 +109,25 @@ func (w *writer) do(ctx context.Context, c *call) error {
 		return err
 	case <-ctx.Done():
 		if w.withdraw(c) {
-			return ctx.Err()
+			return w.late(ctx.Err(), time.Since(c.since))
 		}
 		return <-c.done
 	}
+}
+
+// late is the error of a call whose deadline passed before the writer came to it.
+func (w *writer) late(why error, waited time.Duration) error {
+	w.mu.Lock()
+	waits := w.waits
+	w.mu.Unlock()
+	switch {
+	case why == context.Canceled:
+	case waits == forGate:
+		return w.gate.late(why, waited)
+	case waits == forLock:
+		return store.WithHint(fmt.Errorf("%w: locked for writing for %v by another program", why, waited.Round(time.Millisecond)), hintBusy)
+	}
+	return why
 }
 
 func (w *writer) withdraw(c *call) bool {
@@ -186,7 +216,7 @@ func (w *writer) stop() error {
 			return w.endErr
 		case <-patience.C:
 			w.mu.Lock()
-			atGate := w.atGate
+			atGate := w.waits == forGate
 			w.mu.Unlock()
 			if atGate {
 				return nil
@@ -203,7 +233,10 @@ func (w *writer) turn() {
 		return
 	}
 	defer w.gate.unlock()
-	if _, err := w.conn.exec(begin); err != nil {
+	w.waitsFor(forLock)
+	_, err := w.conn.exec(begin)
+	w.waitsFor(forNothing)
+	if err != nil {
 		w.refuse(explain(err), everyCall)
 		return
 	}
@@ -236,21 +269,21 @@ func (w *writer) enter() error {
 	}
 	wait := w.s.opts.lockWait()
 	w.mu.Lock()
-	w.atGate = true
+	w.waits = forGate
 	var watch *time.Timer
 	watch = time.AfterFunc(wait, func() {
-		err := w.gate.late(wait)
+		err := w.gate.late(store.ErrUnreachable, wait)
 		w.refuse(err, func(c *call) bool { return time.Since(c.since) >= wait })
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.atGate {
+		if w.waits == forGate {
 			watch.Reset(wait / 10)
 		}
 	})
 	w.mu.Unlock()
 	err := w.gate.lock()
 	w.mu.Lock()
-	w.atGate = false
+	w.waits = forNothing
 	watch.Stop()
 	w.mu.Unlock()
 	return err

@@ -1,11 +1,13 @@
 package sqlitestore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -165,4 +167,79 @@ func TestWakeFileDeleted(t *testing.T) {
 		eventually(t, "the file is there again", func() bool { return os.Remove(path+"-wake") == nil })
 	}
 	eventually(t, "pushes wake again", func() bool { return wakes(t, w, other) == store.Pushed })
+}
+
+// TestDeadlineSaysWhatItWaitedFor: the deadline of a caller, not ours, passes before
+// it could write.
+func TestDeadlineSaysWhatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	hangs := func(t *testing.T, path string) func() {
+		gate, err := openTurnstile(path + "-lock")
+		if err == nil {
+			err = gate.lock()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() { gate.close() }
+	}
+	for name, tt := range map[string]struct {
+		block func(t *testing.T, path string) (free func())
+		says  string
+		hint  string
+	}{
+		"at the turnstile": {hangs, fmt.Sprintf("by pid %d", os.Getpid()), "end it"},
+		"at SQLite's lock": {func(t *testing.T, path string) func() {
+			db, err := OpenDB(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { tx.Rollback(); db.Close() }
+		}, "by another program", "sqlite3 shell"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "ebb.db")
+			s := openFile(t, path, Options{})
+			defer tt.block(t, path)()
+			// One is on its way, another waits behind it.
+			patient := make(chan error, 1)
+			go func() {
+				_, err := s.Push(t.Context(), store.Call{}, testItem("a"))
+				patient <- err
+			}()
+			eventually(t, "the writer waits", func() bool {
+				s.writer.mu.Lock()
+				defer s.writer.mu.Unlock()
+				return s.writer.waits != forNothing
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			_, err := s.Push(ctx, store.Call{}, testItem("b"))
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(store.Hint(err), tt.hint) {
+				t.Errorf("got %v, hint %q", err, store.Hint(err))
+			}
+			ctx, cancel = context.WithCancel(t.Context())
+			time.AfterFunc(10*time.Millisecond, cancel)
+			if _, err := s.Push(ctx, store.Call{}, testItem("b")); !errors.Is(err, context.Canceled) || store.Hint(err) != "" {
+				t.Errorf("called off: got %v, hint %q", err, store.Hint(err))
+			}
+		})
+	}
+	t.Run("as it opens", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "ebb.db")
+		openFile(t, path, Options{}).Close()
+		defer hangs(t, path)()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		_, err := Open(ctx, path, Options{})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "by pid") || store.Hint(err) == "" {
+			t.Errorf("got %v, hint %q", err, store.Hint(err))
+		}
+	})
 }

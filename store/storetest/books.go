@@ -24,6 +24,13 @@ func (s *suite) check() {
 		if b.Arrivals() != 0 && !b.Shared {
 			s.Errorf("arrivals of %q are off by %d: %+v", b.Queue, b.Arrivals(), b)
 		}
+		for _, n := range []int64{b.Accepted, b.Done, b.Discarded, b.Expired, b.Deleted, b.Trimmed, b.Moved,
+			b.Fetched, b.Retried, b.Buried, b.Requeued, b.Rescued, b.Waiting, b.Held, b.Scheduled, b.Retrying, b.Dead} {
+			if n < 0 {
+				s.Errorf("books of %q have a count below zero: %+v", b.Queue, b)
+				break
+			}
+		}
 		ready, held, scheduled = ready+b.Waiting, held+b.Held, scheduled+b.Scheduled
 		retrying, dead = retrying+b.Retrying, dead+b.Dead
 		if n := s.walk(ctx, store.Query{Place: store.Ready, Queue: b.Queue}); n != b.Waiting {
@@ -83,7 +90,7 @@ var booksTests = []test{
 		lost := s.gone(p, store.Witnessed)
 		i := slices.IndexFunc(lost.Jobs, func(h store.Held) bool { return h.Token == jobs[9].Token })
 		s.equal(s.rescue(lost, store.Rescued{Token: jobs[9].Token, Was: lost.Jobs[i].Payload}), 1)
-		n, err := s.st.Delete(ctx, store.Pick{Key: s.entries(store.Query{Place: store.Retrying})[0].Key})
+		n, err := s.st.Delete(ctx, store.Undoable{}, store.Pick{Key: s.entries(store.Query{Place: store.Retrying})[0].Key})
 		s.must(err)
 		s.equal(n, 1)
 		by := s.process()
@@ -127,6 +134,28 @@ var booksTests = []test{
 		s.equal(after.Processed-before.Processed, int64(4))
 		s.equal(after.Failed-before.Failed, int64(3))
 	}},
+	{"go back with what is undone", func(s *suite) {
+		s.push("q", "a", "b", "c", "d", "e")
+		p := s.process()
+		es := s.entries(places["ready"])
+		s.delete(undoable("c"), es[:2]...)
+		for _, e := range es[2:4] {
+			s.carry(undoable("c"), store.Ready, store.Pick{Key: e.Key, Queue: "r"})
+		}
+		s.carry(undoable("c"), store.Dead, picks(es[4:])...)
+		count := func() []int64 {
+			q, r := s.book("q"), s.book("r")
+			return []int64{q.Accepted, q.Deleted, q.Moved, q.Waiting, q.Dead, r.Accepted, r.Waiting, r.Fetched}
+		}
+		s.equal(count(), []int64{5, 2, 2, 0, 1, 2, 2, 0})
+		p.ack(p.take(1, "r")...)
+		s.equal(count(), []int64{5, 2, 2, 0, 1, 2, 1, 1})
+		s.undo("c", 2, store.Undone{Back: 2, More: true})
+		s.equal(count(), []int64{5, 2, 1, 2, 0, 1, 0, 1})
+		s.undo("c", 0, store.Undone{Back: 2, Passed: 1})
+		s.equal(count(), []int64{5, 0, 1, 4, 0, 1, 0, 1})
+		s.check()
+	}},
 	{"leave one queue for another", func(s *suite) {
 		p := s.process()
 		s.push("q", "a", "b", "c", "d")
@@ -139,7 +168,7 @@ var booksTests = []test{
 		s.must(p.Bury(ctx, p.verdict(), to(1)))
 		s.must(p.Requeue(ctx, p.verdict(), to(2)))
 		e := s.entries(store.Query{Place: store.Ready, Queue: "q"})
-		n, err := s.st.Move(ctx, store.Ready, store.Pick{Key: e[0].Key, Queue: "r"})
+		n, err := s.st.Move(ctx, store.Undoable{}, store.Ready, store.Pick{Key: e[0].Key, Queue: "r"})
 		s.must(err)
 		s.equal(n, 1)
 		q, r := s.book("q"), s.book("r")

@@ -40,7 +40,7 @@ var buryTests = []test{
 			if len(e) != 1 || !bytes.Equal(e[0].Payload, want) {
 				s.Fatalf("%s: read back as %.100q", name, e)
 			}
-			n, err := s.st.Delete(s.Context(), store.Pick{Key: e[0].Key})
+			n, err := s.st.Delete(s.Context(), store.Undoable{}, store.Pick{Key: e[0].Key})
 			s.must(err)
 			s.equal(n, 1)
 		}

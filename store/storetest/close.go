@@ -21,9 +21,11 @@ var closeTests = []test{
 		_, _, errFetch := p.Fetch(ctx, p.call(store.LaneFetch), strict("q"), 1, time.Second)
 		_, errBeat := p.Beat(ctx, p.presence(), aliveFor)
 		_, errStats := p.Stats(ctx)
+		_, errUndo := p.Undo(ctx, "c", 0)
 		for call, err := range map[string]error{
-			"push": errPush, "fetch": errFetch, "beat": errBeat, "stats": errStats,
-			"ack": p.Ack(ctx, p.verdict(), store.Done{Token: "1"}),
+			"push": errPush, "fetch": errFetch, "beat": errBeat, "stats": errStats, "undo": errUndo,
+			"ack":    p.Ack(ctx, p.verdict(), store.Done{Token: "1"}),
+			"record": p.Record(ctx, store.Change{ID: "c"}),
 		} {
 			if err == nil {
 				s.Errorf("%s on a closed store succeeded", call)

@@ -456,9 +456,14 @@ var waitTests = []test{
 		s.schedule(time.Hour, "q", "a")
 		e := s.entries(store.Query{Place: store.Scheduled})[0]
 		return func() {
-			_, err := s.st.Move(s.Context(), store.Ready, store.Pick{Key: e.Key})
+			_, err := s.st.Move(s.Context(), store.Undoable{}, store.Ready, store.Pick{Key: e.Key})
 			s.must(err)
 		}
+	})},
+	{"is ended by an undo", wakes(func(s *suite) func() {
+		s.push("q", "a")
+		s.delete(undoable("c"), s.entries(places["ready"])...)
+		return func() { s.undo("c", 0, store.Undone{Back: 1}) }
 	})},
 	{"is ended when a queue goes on", wakes(func(s *suite) func() {
 		s.must(s.st.Pause(s.Context(), "q", true))

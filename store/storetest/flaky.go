@@ -263,12 +263,25 @@ func walked[T any](ctx context.Context, f *Flaky, method string, seq iter.Seq2[T
 	}
 }
 
-func (f *Flaky) Move(ctx context.Context, to store.Place, picks ...store.Pick) (int, error) {
-	return replied(ctx, f, "Move", func() (int, error) { return f.inner.Move(ctx, to, picks...) })
+func (f *Flaky) Move(ctx context.Context, u store.Undoable, to store.Place, picks ...store.Pick) (int, error) {
+	return replied(ctx, f, "Move", func() (int, error) { return f.inner.Move(ctx, u, to, picks...) })
 }
 
-func (f *Flaky) Delete(ctx context.Context, picks ...store.Pick) (int, error) {
-	return replied(ctx, f, "Delete", func() (int, error) { return f.inner.Delete(ctx, picks...) })
+func (f *Flaky) Delete(ctx context.Context, u store.Undoable, picks ...store.Pick) (int, error) {
+	return replied(ctx, f, "Delete", func() (int, error) { return f.inner.Delete(ctx, u, picks...) })
+}
+
+func (f *Flaky) Undo(ctx context.Context, change string, max int) (store.Undone, error) {
+	return replied(ctx, f, "Undo", func() (store.Undone, error) { return f.inner.Undo(ctx, change, max) })
+}
+
+func (f *Flaky) Record(ctx context.Context, c store.Change) error {
+	return f.through(ctx, "Record", func() error { return f.inner.Record(ctx, c) })
+}
+
+// Changes fails, whatever the moment, before its first element.
+func (f *Flaky) Changes(ctx context.Context) iter.Seq2[store.Change, error] {
+	return walked(ctx, f, "Changes", f.inner.Changes(ctx))
 }
 
 func (f *Flaky) Pause(ctx context.Context, queue string, paused bool) error {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -17,6 +19,7 @@ var inspectTests = []test{
 		s.equal(len(ps), 0)
 		s.equal(len(s.everywhere()), 0)
 		s.equal(len(s.stops()), 0)
+		s.equal(len(s.changes()), 0)
 		st, err := s.st.Stats(s.Context())
 		s.must(err)
 		st.Books = nil
@@ -86,6 +89,73 @@ var inspectTests = []test{
 				s.Fatalf("%v after %v", e.At, last)
 			}
 			last = e.At
+		}
+	}},
+	{"walks from the other end", func(s *suite) {
+		p, other := s.process(), s.process()
+		s.push("q", numbered("h", 130)...)
+		p.take(70, "q")
+		other.take(60, "q")
+		s.push("q", numbered("j", 230)...)
+		s.push("r", "x", "y", "j0007")
+		its := append(items("q", numbered("s", 230)...), items("r", "x", "y", "s0007")...)
+		for i := range its {
+			its[i].At = time.Unix(4_000_000_000+int64(i%150), 0) // two or three of an hour
+		}
+		_, err := s.st.Schedule(s.Context(), s.me.call(store.LanePush), its...)
+		s.must(err)
+		for to, jid := range map[store.Place]string{store.Retrying: "t", store.Dead: "d"} {
+			s.push("m", numbered(jid, 120)...)
+			es := s.entries(store.Query{Place: store.Ready, Queue: "m"})
+			for i := range es {
+				s.equal(s.move(to, store.Pick{Key: es[i].Key, At: its[i].At}), 1)
+			}
+		}
+		keys := func(q store.Query) []string {
+			ks := []string{}
+			for _, e := range s.entries(q) {
+				ks = append(ks, jidOf(e.Payload)+" "+string(e.Key))
+			}
+			return ks
+		}
+		for _, q := range []store.Query{
+			{Place: store.Ready, Queue: "q"}, {Place: store.Ready, Queue: "r"}, {Place: store.Ready, Queue: "unknown"},
+			{Place: store.Scheduled}, {Place: store.Retrying}, {Place: store.Dead}, {Place: store.Keeping},
+			{Place: store.Scheduled, Queue: "q"}, {Place: store.Scheduled, Queue: "r"}, {Place: store.Keeping, Queue: "q"},
+			{Place: store.Ready, Queue: "q", JID: "j0007"}, {Place: store.Scheduled, JID: "s0007"},
+			{Place: store.Scheduled, JID: "s0007", Queue: "r"}, {Place: store.Keeping, JID: "h0100"},
+			{Place: store.Keeping, Key: other.id}, {Place: store.Dead, JID: "nobody"},
+		} {
+			want := keys(q)
+			slices.Reverse(want)
+			q.Newest = true
+			for _, q.Limit = range []int{0, 1, 3, 101} {
+				most := len(want)
+				if q.Limit != 0 {
+					most = min(most, q.Limit)
+				}
+				if diff := gocmp.Diff(want[:most], keys(q)); diff != "" {
+					s.Errorf("%+v (-want +got):\n%s", q, diff)
+				}
+			}
+		}
+	}},
+	{"walks on from the other end while jobs move", func(s *suite) {
+		s.push("q", numbered("j", 250)...)
+		s.schedule(time.Hour, "q", numbered("s", 250)...)
+		for name, q := range map[string]store.Query{"queue": places["ready"], "set": places["scheduled"]} {
+			q.Newest = true
+			seen := map[string]int{}
+			for e, err := range s.st.Jobs(s.Context(), q) {
+				s.must(err)
+				seen[jidOf(e.Payload)]++
+				if len(seen) <= 20 {
+					s.delete(store.Undoable{}, e)
+				}
+			}
+			if len(seen) < 200 {
+				s.Errorf("%s: saw %d of 250", name, len(seen))
+			}
 		}
 	}},
 	{"tells of each entry where it is", func(s *suite) {

@@ -211,7 +211,7 @@ func (a *actor) giveBackUnknown() {
 	a.sure("give back", func(ctx context.Context) error { return a.Requeue(ctx, call, laters(o.Unknown)...) })
 }
 
-// keep promotes, rescues the dead and moves by hand.
+// keep promotes, rescues the dead, moves by hand and takes that back.
 func (a *actor) keep(steps int) {
 	ctx := a.s.Context()
 	for range steps {
@@ -222,9 +222,15 @@ func (a *actor) keep(steps int) {
 			a.rescueDead(ctx)
 		case 2:
 			a.byHand(ctx)
+		case 3:
+			a.Undo(ctx, a.undoable().Change, 1+a.rng.IntN(5))
 		}
 	}
 }
+
+// undoable is one of a few changes that all share, so that they run across each
+// other.
+func (a *actor) undoable() store.Undoable { return undoable(fmt.Sprint("c", a.rng.IntN(3))) }
 
 func (a *actor) rescueDead(ctx context.Context) {
 	lost, err := a.Orphans(ctx, 10, a.l.witnessed()...)
@@ -250,13 +256,14 @@ func (a *actor) byHand(ctx context.Context) {
 		}
 		if a.rng.IntN(6) == 0 {
 			a.l.note(a.l.unsure, jidOf(e.Payload))
-			a.Delete(ctx, store.Pick{Key: e.Key})
+			a.Delete(ctx, a.undoable(), store.Pick{Key: e.Key})
 			continue
 		}
 		to := []store.Place{store.Ready, store.Scheduled, store.Retrying, store.Dead}[a.rng.IntN(4)]
 		pick := store.Pick{Key: e.Key, Front: a.rng.IntN(2) == 0}
-		a.Move(ctx, to, pick)
-		a.Move(ctx, to, pick)
+		u := a.undoable()
+		a.Move(ctx, u, to, pick)
+		a.Move(ctx, u, to, pick)
 	}
 }
 
@@ -281,13 +288,19 @@ func (l *ledger) settle(s *suite) {
 	}
 }
 
+// seed is new every time, unless STORETEST_SEED asks for one again.
+func seed(s *suite) uint64 {
+	seed := rand.Uint64()
+	if v, err := strconv.ParseUint(os.Getenv("STORETEST_SEED"), 10, 64); err == nil {
+		seed = v
+	}
+	s.Logf("STORETEST_SEED=%d", seed)
+	return seed
+}
+
 var ledgerTests = []test{
 	{"every job is in exactly one place, whatever happens", func(s *suite) {
-		seed := rand.Uint64()
-		if v, err := strconv.ParseUint(os.Getenv("STORETEST_SEED"), 10, 64); err == nil {
-			seed = v
-		}
-		s.Logf("STORETEST_SEED=%d", seed)
+		seed := seed(s)
 		l := &ledger{accepted: map[string]bool{}, gone: map[string]bool{}, unsure: map[string]bool{}}
 		var wg sync.WaitGroup
 		for n := range uint64(2) {

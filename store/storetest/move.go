@@ -22,7 +22,7 @@ func (s *suite) key(q store.Query, jid string) store.Key {
 
 func (s *suite) move(to store.Place, picks ...store.Pick) int {
 	s.Helper()
-	n, err := s.st.Move(s.Context(), to, picks...)
+	n, err := s.st.Move(s.Context(), store.Undoable{}, to, picks...)
 	s.must(err)
 	return n
 }
@@ -105,6 +105,25 @@ var moveTests = []test{
 		s.equal(s.move(store.Ready, store.Pick{Key: s.key(store.Query{Place: store.Scheduled}, "a"), Queue: "r"}), 1)
 		s.equal(unstamped(s.process().take(1, "r")[0].Payload), string(payload("a", "r", 0)))
 	}},
+	{"to a set at a named moment", func(s *suite) {
+		s.spread()
+		at := time.Unix(4_000_000_000, 123_456_000).UTC()
+		for from, source := range places {
+			for _, target := range []store.Place{store.Scheduled, store.Retrying, store.Dead} {
+				s.equal(s.move(target, store.Pick{Key: s.key(source, from), Delay: time.Minute, At: at}), 1)
+				source = store.Query{Place: target}
+				e := s.entries(store.Query{Place: target, JID: from})
+				s.equal(len(e), 1)
+				if d := e[0].At.Sub(at).Abs(); d > time.Microsecond {
+					s.Errorf("%s to %v: at %v, want %v", from, target, e[0].At, at)
+				}
+			}
+		}
+		past := time.Unix(1_600_000_000, 0)
+		s.equal(s.move(store.Scheduled, store.Pick{Key: s.key(places["dead"], "ready"), Delay: time.Hour, At: past}), 1)
+		s.process().promote(1)
+		s.want(store.Ready, "q", "ready")
+	}},
 	{"makes a job due", func(s *suite) {
 		s.spread()
 		for _, from := range []string{"scheduled", "retrying", "dead"} {
@@ -125,7 +144,7 @@ var moveTests = []test{
 	{"into keeping or nowhere is refused", func(s *suite) {
 		s.push("q", "a")
 		for _, to := range []store.Place{store.Keeping, -1, 7} {
-			if _, err := s.st.Move(s.Context(), to, store.Pick{Key: s.key(places["ready"], "a")}); err == nil {
+			if _, err := s.st.Move(s.Context(), store.Undoable{}, to, store.Pick{Key: s.key(places["ready"], "a")}); err == nil {
 				s.Errorf("moved to %v", to)
 			}
 		}
@@ -162,7 +181,7 @@ var moveTests = []test{
 				picks[i].Key = "nonsense"
 			}
 		}
-		if _, err := s.st.Move(s.Context(), store.Dead, picks...); err == nil {
+		if _, err := s.st.Move(s.Context(), store.Undoable{}, store.Dead, picks...); err == nil {
 			s.Error("moved")
 		}
 		s.want(store.Ready, "q", "a")
@@ -178,7 +197,7 @@ var moveTests = []test{
 		for _, to := range []store.Place{store.Dead, store.Retrying, store.Scheduled, store.Dead} {
 			wg.Go(func() {
 				for i := 0; i < len(picks); i += 10 {
-					n, err := s.st.Move(s.Context(), to, picks[i:i+10]...)
+					n, err := s.st.Move(s.Context(), store.Undoable{}, to, picks[i:i+10]...)
 					if err != nil {
 						s.Error(err)
 					}
@@ -200,10 +219,10 @@ var deleteTests = []test{
 		for from, q := range places {
 			picks = append(picks, store.Pick{Key: s.key(q, from)})
 		}
-		n, err := s.st.Delete(s.Context(), picks...)
+		n, err := s.st.Delete(s.Context(), store.Undoable{}, picks...)
 		s.must(err)
 		s.equal(n, 4)
-		n, err = s.st.Delete(s.Context(), picks...)
+		n, err = s.st.Delete(s.Context(), store.Undoable{}, picks...)
 		s.must(err)
 		s.equal(n, 0)
 		s.equal(s.everywhere(), map[string][]store.Place{"held": {store.Keeping}, "stays": {store.Ready}})
@@ -211,14 +230,14 @@ var deleteTests = []test{
 		s.equal(s.shown(p).Holds, int64(1))
 	}},
 	{"of nothing does nothing", func(s *suite) {
-		n, err := s.st.Delete(s.Context())
+		n, err := s.st.Delete(s.Context(), store.Undoable{})
 		s.must(err)
 		s.equal(n, 0)
 	}},
 	{"of one of several equal jobs leaves the others", func(s *suite) {
 		s.push("q", "x", "a", "a", "a", "y")
 		e := s.entries(places["ready"])
-		n, err := s.st.Delete(s.Context(), store.Pick{Key: e[2].Key})
+		n, err := s.st.Delete(s.Context(), store.Undoable{}, store.Pick{Key: e[2].Key})
 		s.must(err)
 		s.equal(n, 1)
 		s.want(store.Ready, "q", "x", "a", "a", "y")
@@ -232,7 +251,7 @@ var deleteTests = []test{
 				picks = append(picks, store.Pick{Key: e.Key})
 			}
 		}
-		n, err := s.st.Delete(s.Context(), picks...)
+		n, err := s.st.Delete(s.Context(), store.Undoable{}, picks...)
 		s.must(err)
 		s.equal(n, 100)
 		s.want(store.Ready, "q", append(want[:100:100], want[200:]...)...)
@@ -246,7 +265,7 @@ var deleteTests = []test{
 		entries := s.entries(places["ready"])
 		wg.Go(func() {
 			for _, e := range entries {
-				n, err := s.st.Delete(s.Context(), store.Pick{Key: e.Key})
+				n, err := s.st.Delete(s.Context(), store.Undoable{}, store.Pick{Key: e.Key})
 				if err != nil {
 					s.Error(err)
 				}

@@ -36,7 +36,7 @@ var scheduleTests = []test{
 			if len(e) != 1 || !bytes.Equal(e[0].Payload, want) {
 				s.Fatalf("%s: read back as %.100q", name, e)
 			}
-			n, err := s.st.Delete(s.Context(), store.Pick{Key: e[0].Key})
+			n, err := s.st.Delete(s.Context(), store.Undoable{}, store.Pick{Key: e[0].Key})
 			s.must(err)
 			s.equal(n, 1)
 		}
@@ -59,7 +59,7 @@ var scheduleTests = []test{
 		_, err = s.st.Schedule(s.Context(), s.me.call(store.LanePush), a)
 		s.must(err)
 		s.want(store.Scheduled, "", "a", "a", "a")
-		n, err := s.st.Delete(s.Context(), store.Pick{Key: s.entries(store.Query{Place: store.Scheduled})[1].Key})
+		n, err := s.st.Delete(s.Context(), store.Undoable{}, store.Pick{Key: s.entries(store.Query{Place: store.Scheduled})[1].Key})
 		s.must(err)
 		s.equal(n, 1)
 		s.want(store.Scheduled, "", "a", "a")

@@ -29,17 +29,24 @@ const (
 type suite struct {
 	*testing.T
 	Instance
-	st store.Store // of somebody who looks, pushes and moves by hand
-	me *process    // its identity for pushes
+	st   store.Store // of somebody who looks, pushes and moves by hand
+	me   *process    // its identity for pushes
+	open func(t *testing.T) Instance
 }
 
-func newSuite(t *testing.T, in Instance) *suite {
-	in.Tick = cmp.Or(in.Tick, 50*time.Millisecond)
-	s := &suite{T: t, Instance: in}
+func newSuite(t *testing.T, open func(t *testing.T) Instance) *suite {
+	s := &suite{T: t, Instance: open(t), open: open}
+	s.Tick = cmp.Or(s.Tick, 50*time.Millisecond)
 	s.me = s.stranger()
 	s.st = s.me.Store
 	t.Cleanup(s.check)
 	return s
+}
+
+// another is the same test with a second store, which is empty.
+func (s *suite) another() *suite {
+	s.Helper()
+	return newSuite(s.T, s.open)
 }
 
 func (s *suite) pass(d time.Duration) {

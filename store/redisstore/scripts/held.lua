@@ -5,6 +5,7 @@
 --       2 holders, 3 schedule, 4 retry, 5 dead, 6 outbox
 --       then for each queue: held, books, queue, inbox
 --       then, where one server keeps everything: queues, ebb:queues, strays
+--       then, for move and undo of what can be taken back: the change's undo list
 -- ARGV  1 lane, 2 seq ("" if nobody remembers the call), 3 number of queues,
 --       then the name of each queue
 --
@@ -18,7 +19,7 @@ redis.call('PEXPIRE', KEYS[1], 3600000)
 local lane, seq, queues = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local first = 4 + queues
 local tail = 6 + 4 * queues
-local alone = KEYS[tail + 1] ~= nil
+local alone = KEYS[tail + 3] ~= nil
 
 local function held(q) return KEYS[3 + 4 * q] end
 local function books(q) return KEYS[4 + 4 * q] end
@@ -79,15 +80,17 @@ local shelves = { [1] = 'scheduled', [2] = 'retrying', [4] = 'dead' }
 
 -- put sets down a job that was lifted out of queue q. It goes to a set, with that
 -- score, or into a queue, at the front unless back. stray says that the payload
--- does not tell its queue. nonce names the job in the outbox.
-local function put(q, to, place, due, payload, back, stray, nonce)
+-- does not tell its queue. nonce names the job in the outbox; origin is what undo must
+-- know of it there. Gives the payload as it was set down, nil if it is in the outbox.
+local function put(q, to, place, due, payload, back, stray, nonce, origin)
   local at = tonumber(to)
   if at ~= q then count(q, 'moved') end
   if not at then
     local target = string.sub(to, 2)
-    local head = place .. (back and ' b ' or ' f ') .. due .. ' ' .. #target .. ' '
-    redis.call('HSET', KEYS[6], nonce, head .. target .. payload)
-    return
+    local head = place .. (back and ' b ' or ' f ') .. due .. ' ' .. #target
+    if origin then head, target = head .. origin.sizes, target .. origin.text end
+    redis.call('HSET', KEYS[6], nonce, head .. ' ' .. target .. payload)
+    return nil
   end
   if at ~= q then
     count(at, 'accepted')
@@ -96,7 +99,7 @@ local function put(q, to, place, due, payload, back, stray, nonce)
   if place == 0 then
     redis.call(back and 'LPUSH' or 'RPUSH', queue(at), payload)
     if alone then redis.call('SADD', KEYS[tail + 1], name(at)) end
-    return
+    return payload
   end
   -- Two jobs of the same bytes would become one member of the set. JSON does not
   -- mind white space at its end, and Go takes it off again.
@@ -104,4 +107,5 @@ local function put(q, to, place, due, payload, back, stray, nonce)
   redis.call('ZADD', sets[place], due, payload)
   if stray and alone then redis.call('HSET', KEYS[tail + 3], payload, name(at)) end
   count(at, shelves[place])
+  return payload
 end

@@ -1,0 +1,482 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/query"
+	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/store/storeurl"
+)
+
+const repo = "../.."
+
+// commandTree is the whole command, to look at.
+func commandTree() *cobra.Command {
+	a := &app{term: console.New(strings.NewReader(""), &bytes.Buffer{}, &bytes.Buffer{}, nil), now: time.Now}
+	return newRoot(a)
+}
+
+// walk visits the commands that can be run, a noun before its verbs.
+func walk(c *cobra.Command, visit func(*cobra.Command)) {
+	if c.Hidden || c.IsAdditionalHelpTopicCommand() {
+		return
+	}
+	visit(c)
+	for _, below := range c.Commands() {
+		walk(below, visit)
+	}
+}
+
+// TestReference compares docs/reference/cli.md with what the commands say of
+// themselves; -update writes it.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(repo, "docs", "reference", "cli.md")
+	want := reference(commandTree())
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the commands say: run go test ./cmd/ebb -run TestReference -update", file)
+	}
+}
+
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# The command\n\nWritten from the definitions of the commands, as `ebb help` is; a test holds them together.\n")
+	for _, g := range root.Groups() {
+		fmt.Fprintf(&b, "\n## %s\n", strings.TrimSuffix(g.Title, ":"))
+		for _, c := range root.Commands() {
+			if c.GroupID == g.ID {
+				walk(c, func(c *cobra.Command) { describe(&b, c) })
+			}
+		}
+	}
+	b.WriteString("\n## Flags of all commands\n\n")
+	flagTable(&b, root.PersistentFlags())
+	b.WriteString("\n## Exit codes\n\n| code | meaning |\n|---|---|\n")
+	for _, e := range exitMeanings {
+		fmt.Fprintf(&b, "| %d | %s |\n", e.Code, e.Meaning)
+	}
+	for _, topic := range topics {
+		if topic.name == "exit-codes" {
+			continue
+		}
+		fmt.Fprintf(&b, "\n## Topic: %s\n\n%s", topic.name, prose(topic.text()))
+	}
+	return b.String()
+}
+
+func describe(b *strings.Builder, c *cobra.Command) {
+	fmt.Fprintf(b, "\n### %s\n\n", c.CommandPath())
+	if c.HasSubCommands() {
+		fmt.Fprintf(b, "%s.\n", c.Short)
+		if c.Long != "" {
+			b.WriteString("\n" + prose(c.Long))
+		}
+		return
+	}
+	fmt.Fprintf(b, "```\n%s\n```\n\n%s", c.UseLine(), prose(cmp.Or(c.Long, c.Short+".")))
+	if len(c.Aliases) > 0 {
+		fmt.Fprintf(b, "\nAlso: `%s`.\n", strings.Join(c.Aliases, "`, `"))
+	}
+	if c.HasExample() {
+		fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(c.Example, "  "), "\n  ", "\n"))
+	}
+	if c.HasAvailableLocalFlags() {
+		b.WriteString("\n")
+		flagTable(b, c.LocalFlags())
+	}
+}
+
+func flagTable(b *strings.Builder, flags *pflag.FlagSet) {
+	b.WriteString("| flag | meaning |\n|---|---|\n")
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		value, usage := pflag.UnquoteUsage(f)
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		if value != "" {
+			name += " " + value
+		}
+		if f.DefValue != "" && !slices.Contains([]string{"false", "0", "0s", "[]"}, f.DefValue) {
+			usage += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(b, "| `%s` | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
+	})
+}
+
+// prose makes Markdown of a help text, in which what is laid out is indented.
+func prose(text string) string {
+	var b strings.Builder
+	laidOut := false
+	for line := range strings.Lines(strings.TrimRight(text, "\n") + "\n") {
+		indented := strings.HasPrefix(line, "  ")
+		if indented != laidOut && line != "\n" {
+			b.WriteString("```\n")
+			laidOut = indented
+		}
+		if !laidOut {
+			line = strings.NewReplacer("<", "&lt;", "*", `\*`, "_", `\_`).Replace(line)
+		}
+		b.WriteString(line)
+	}
+	if laidOut {
+		b.WriteString("```\n")
+	}
+	// The empty line before a block that ends belongs behind it.
+	return strings.ReplaceAll(b.String(), "\n\n```\n", "\n```\n\n")
+}
+
+// TestTopicsAreComplete: what other packages define is in the help that tells of it.
+func TestTopicsAreComplete(t *testing.T) {
+	t.Parallel()
+	for _, field := range query.Fields() {
+		if !regexp.MustCompile(`(?m)^  ` + field + `\b`).MatchString(queryHelp) {
+			t.Errorf("ebb help queries does not tell of %s", field)
+		}
+	}
+	for _, state := range query.States() {
+		if !strings.Contains(queryHelp, state) {
+			t.Errorf("ebb help queries does not tell of the state %s", state)
+		}
+	}
+}
+
+// TestEveryCommandHasExamples: help is by example.
+func TestEveryCommandHasExamples(t *testing.T) {
+	t.Parallel()
+	walk(commandTree(), func(c *cobra.Command) {
+		switch {
+		case c.Short == "":
+			t.Errorf("%s: no short text", c.CommandPath())
+		case !c.HasSubCommands() && !c.HasExample():
+			t.Errorf("%s: no example", c.CommandPath())
+		}
+		for line := range strings.Lines(c.Example) {
+			if !strings.HasPrefix(line, "  ebb ") {
+				t.Errorf("%s: the example %q does not begin with ebb", c.CommandPath(), line)
+			}
+		}
+	})
+}
+
+// TestExamples runs every example of every command, those of one command one after
+// the other in a folder and a store of their own. Each ends with 0, unless its
+// comment says exit and another number.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	walk(commandTree(), func(c *cobra.Command) {
+		if c.HasExample() {
+			runLines(t, c.CommandPath(), strings.Split(c.Example, "\n"))
+		}
+	})
+}
+
+// TestDocumentsRun runs the lines that begin with ebb in the shell blocks of the
+// documents.
+func TestDocumentsRun(t *testing.T) {
+	t.Parallel()
+	files := []string{"README.md"}
+	err := fs.WalkDir(os.DirFS(repo), "docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" && path != "docs/reference/cli.md" { // that one has the examples of help
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(repo, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		inside := false
+		for line := range strings.Lines(string(text)) {
+			switch {
+			case strings.HasPrefix(line, "```"):
+				inside = strings.TrimSpace(line) == "```sh"
+			case inside && strings.HasPrefix(line, "ebb "):
+				lines = append(lines, line)
+			}
+		}
+		if len(lines) > 0 {
+			runLines(t, file, lines)
+		}
+	}
+}
+
+func runLines(t *testing.T, name string, lines []string) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		dir := scratch(t, name)
+		for _, line := range lines {
+			runLine(t, dir, strings.TrimSpace(line))
+		}
+	})
+}
+
+var exitSaid = regexp.MustCompile(`\bexit (\d+)`)
+
+// runLine runs one line as a person would, who says yes. What runs until it is told
+// is told once it says something.
+func runLine(t *testing.T, dir, line string) {
+	t.Helper()
+	command, comment := cutComment(line)
+	want := 0
+	if m := exitSaid.FindStringSubmatch(comment); m != nil {
+		want, _ = strconv.Atoi(m[1])
+	}
+	parts := splitOutside(command, '|')
+	endless := false
+	for i, part := range parts {
+		words := strings.Fields(part)
+		at := slices.Index(words, "ebb")
+		if at < 0 {
+			continue
+		}
+		c, rest, err := commandTree().Find(words[at+1:])
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			return
+		}
+		settled := slices.ContainsFunc(rest, func(w string) bool { return w == "--yes" || w == "-y" || w == "--dry-run" })
+		if c.Flags().Lookup("yes") != nil && !settled {
+			parts[i] = strings.TrimRight(part, " ") + " --yes "
+		}
+		endless = endless || c.Name() == "work" && !slices.Contains(rest, "--once") || strings.Contains(part, "--watch") || c.Name() == "follow"
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	shell := strings.Join(parts, "|")
+	if endless {
+		shell = "exec " + shell
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", shell)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "EBB_STORE=sqlite:ebb.db", "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+dir,
+		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	var said output
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if endless {
+		for deadline := time.Now().Add(10 * time.Second); said.len() == 0 && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(300 * time.Millisecond) // it has more to say
+		cmd.Process.Signal(syscall.SIGTERM)
+	}
+	err := cmd.Wait()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		t.Fatalf("%s: %v", line, err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != want {
+		t.Errorf("%s\nexit %d, want %d:\n%s", line, got, want, said.String())
+	}
+}
+
+// output is what a program has said so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) len() int { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Len() }
+
+func (o *output) String() string { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
+
+// cutComment cuts off what follows a # outside of quotes.
+func cutComment(line string) (command, comment string) {
+	parts := splitOutside(line, '#')
+	return strings.TrimSpace(parts[0]), strings.Join(parts[1:], "#")
+}
+
+// splitOutside splits a shell line at a character outside of quotes.
+func splitOutside(line string, at rune) (parts []string) {
+	quote, start := rune(0), 0
+	for i, r := range line {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"':
+			quote = r
+		case r == at:
+			parts = append(parts, line[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, line[start:])
+}
+
+const exampleSettings = `queues: [default, images]
+groups:
+  heavy: {queues: [reports], concurrency: 2, grace: 10s}
+  fast: {queues: [images, default]}
+handlers:
+  ResizeImage: {command: ["true"]}
+  WelcomeJob: {command: ["true"]}
+`
+
+// scratch makes the folder in which examples run: a seeded store, settings, a module
+// with jobs, and what else the examples of this name need to find.
+func scratch(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	url := "sqlite:" + filepath.Join(dir, "ebb.db")
+	if err := seed(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := os.ReadFile(filepath.Join(root, "internal/signature/testdata/jobs/jobs.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "jobs/jobs.go": string(jobs),
+		"jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
+		"go.mod":     "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
+	} {
+		file = filepath.Join(dir, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	switch {
+	case strings.HasPrefix(name, "ebb processes"):
+		actor(t, url)
+	case name == "ebb rescue":
+		loser(t, url)
+	case name == "ebb restore":
+		runLine(t, dir, "ebb backup ebb.backup")
+	case name == "ebb undo":
+		for _, id := range []string{"0dd5e7", "a7f3c2", "1a57ed"} {
+			undoable(t, url, id)
+		}
+	}
+	return dir
+}
+
+// hostOne is a process of the same host as the one that seed has leave.
+var hostOne = store.Presence{ID: "host-1:7:ba9876543210", Host: "host-1", PID: 7, Release: "v142", Concurrency: 2, State: "running"}
+
+// actor plays a process that does what it is told, until the test ends.
+func actor(t *testing.T, url string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := hostOne
+	p.Started = time.Now()
+	beat(t.Context(), t, s, p)
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	var acting sync.WaitGroup
+	acting.Go(func() {
+		for pause := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; {
+			orders, err := s.Beat(ctx, p, time.Minute)
+			if errors.Is(err, store.ErrLeft) { // the next example wants somebody again
+				p.ID = store.Identity(strings.TrimSuffix(string(p.ID), "0") + "1")
+				p.State = "running"
+			}
+			for _, c := range orders.Commands {
+				switch c.Verb {
+				case store.Quiet:
+					p.State = "quiet"
+				case store.Resume:
+					p.State = "running"
+				case store.Stop:
+					s.Leave(ctx, store.Call{By: p.ID, Lane: store.LaneVerdict, Seq: 1}, store.Farewell{ID: p.ID, Report: store.StopReport{ID: p.ID, Reason: "stop command"}})
+				}
+			}
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	t.Cleanup(func() { end(); acting.Wait(); s.Close() })
+}
+
+// loser leaves behind a process that died with a job.
+func loser(t *testing.T, url string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := hostOne
+	p.Started = time.Now()
+	beat(t.Context(), t, s, p)
+	_, _, err = s.Fetch(t.Context(), store.Call{By: p.ID, Lane: store.LaneFetch, Seq: 1}, store.Plan{Queues: []store.Share{{Queue: "images"}}}, 1, 0)
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// undoable deletes a job so that it can be brought back.
+func undoable(t *testing.T, url, id string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, now := t.Context(), time.Now()
+	for e, err := range s.Jobs(ctx, store.Query{Place: store.Ready, Queue: "images", Limit: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = s.Delete(ctx, store.Undoable{Change: id, For: 10 * time.Minute}, store.Pick{Key: e.Key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.Record(ctx, store.Change{ID: id, By: "ada@shop", Verb: "delete", What: "queue:images", Wanted: 1, Done: 1, Began: now, Ended: now, Until: now.Add(10 * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

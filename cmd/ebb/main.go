@@ -1,0 +1,17 @@
+// Command ebb is what operators see of ebb: it runs jobs in any language, puts and
+// moves them, and shows what is there. Each command has a file of its own name.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/ebbjobs/ebb/internal/command"
+)
+
+func main() {
+	if command.IsGuard(os.Args) {
+		command.GuardMain()
+	}
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+}

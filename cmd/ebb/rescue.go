@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/rescue"
+	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/wire"
+)
+
+// rescuedRow is a job that was given back.
+type rescuedRow struct {
+	JID   string `json:"jid"`
+	Kind  string `json:"kind"`
+	Queue string `json:"queue"`
+	From  string `json:"from"`  // who held it
+	Cause string `json:"cause"` // why the holder counts as gone
+}
+
+// rescuing is one call of ebb rescue.
+type rescuing struct {
+	*app
+	s    store.Store
+	by   store.Identity
+	rows []rescuedRow
+}
+
+func newRescue(a *app) *cobra.Command {
+	var identity string
+	cmd := &cobra.Command{
+		Use: "rescue", Short: "Give back what lost processes hold",
+		Long: `Give back to their queues the jobs of processes that are gone.
+
+Every living process does that by itself, within seconds. This is for when none
+lives: on Redis it first watches for the time of a lease that the lost ones do not
+come back, as a living process would.
+
+With --identity it gives back what one process holds, without waiting for its
+lease: you are the witness that it has ended. If it has not, its jobs run twice. On
+SQLite a process that lives is known to, and refused.`,
+		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --yes", "ebb rescue --yes -o jsonl"),
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.writable(); err != nil {
+				return err
+			}
+			s, err := a.openExisting(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r := &rescuing{app: a, s: s, by: store.NewIdentity()}
+			if identity != "" {
+				err = r.witnessed(cmd.Context(), identity)
+			} else {
+				err = r.lapsed(cmd.Context())
+			}
+			// What was given back is said also where something else went wrong.
+			if len(r.rows) == 0 && (err != nil || a.flags.dryRun) {
+				return err
+			}
+			return errors.Join(r.list().printAll(a, r.rows), err)
+		},
+	}
+	a.listFlags(cmd)
+	a.changeFlags(cmd)
+	cmd.Flags().StringVar(&identity, "identity", "", "what the process `ID` holds, whose end you have seen")
+	cmd.RegisterFlagCompletionFunc("identity", a.completeProcesses(0))
+	return cmd
+}
+
+func (r *rescuing) list() *list[rescuedRow] {
+	return &list[rescuedRow]{
+		columns: []column[rescuedRow]{
+			{"jid", func(j rescuedRow) any { return j.JID }, asIs},
+			{"kind", func(j rescuedRow) any { return j.Kind }, flex},
+			{"queue", func(j rescuedRow) any { return j.Queue }, asIs},
+			{"from", func(j rescuedRow) any { return shortID(store.Identity(j.From)) }, flex},
+			{"cause", func(j rescuedRow) any { return j.Cause }, asIs},
+		},
+		name: func(j rescuedRow) string { return j.JID },
+	}
+}
+
+// nothing is the end of a rescue that has nothing to give back.
+func nothing(what string) error {
+	return code(exitNothing, store.WithHint(errors.New(what), "ebb processes ls shows who holds what"))
+}
+
+// witnessed gives back what a process holds that a person has seen end.
+func (r *rescuing) witnessed(ctx context.Context, identity string) error {
+	processes, err := r.s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := matchProcess(processes, identity)
+	if err != nil {
+		return err
+	}
+	switch {
+	case p.Lang == "ruby":
+		return nothing(shortID(p.ID) + " is Ruby's and holds nothing in ebb's keeping")
+	case r.lives(ctx, p):
+		return code(exitRefused, store.WithHint(fmt.Errorf("%s lives: its jobs would run twice", shortID(p.ID)), "end it first: ebb processes stop %s", shortID(p.ID)))
+	}
+	will := fmt.Sprintf("give back %s of %s, last heard of %s", console.Plural(p.Holds, "job"), p.ID, console.When(p.Beat, r.now()))
+	if !p.Lapsed {
+		will += "\nIts lease has not ended. If it still runs, its jobs run twice: are you sure that it does not?"
+	}
+	if ok, err := r.confirm(will); !ok {
+		return err
+	}
+	return r.giveBack(ctx, "process "+string(p.ID), func(ctx context.Context) error {
+		return r.rest(ctx, store.Lost{ID: p.ID}, p.ID)
+	})
+}
+
+// lives reports whether there is proof that a process runs. On Redis there is none
+// but its own word, on its own machine.
+func (r *rescuing) lives(ctx context.Context, p store.Process) bool {
+	if r.s.Describe().LeaseIsLock {
+		return !p.Lapsed
+	}
+	c := dialSocket(ctx, p)
+	if c != nil {
+		c.Close()
+	}
+	return c != nil
+}
+
+// settle is the length of a lease that nobody has configured. Whoever has not come
+// back for so long, while the store answered, is taken for gone by living processes
+// as well.
+const settle = 12 * time.Second
+
+// lapsed gives back what all those hold whose lease has ended.
+func (r *rescuing) lapsed(ctx context.Context) error {
+	processes, err := r.s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	jobs := int64(0)
+	for _, p := range processes {
+		if p.Lapsed && p.Lang != "ruby" {
+			names, jobs = append(names, shortID(p.ID)), jobs+p.Holds
+		}
+	}
+	if len(names) == 0 {
+		return nothing("no process is lost")
+	}
+	ok, err := r.confirm(fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), plural(len(names), "lost process", "lost processes"), some(names)))
+	if !ok {
+		return err
+	}
+	lost, err := r.settled(ctx)
+	if err != nil {
+		return err
+	}
+	return r.giveBack(ctx, "lost processes: "+strings.Join(names, ", "), func(ctx context.Context) error {
+		for _, gone := range lost {
+			moved, err := r.salvage(ctx, gone)
+			if err == nil && moved > 0 && gone.More {
+				err = r.rest(ctx, gone)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// mostLost is how many lost processes are looked at in one go.
+const mostLost = 1000
+
+// settled returns those that are lost for sure: by their lock, or because they stay
+// lost while the store answers for as long as a lease lasts.
+func (r *rescuing) settled(ctx context.Context) ([]store.Lost, error) {
+	lost, err := r.s.Orphans(ctx, mostLost)
+	if err != nil || len(lost) == 0 || r.s.Describe().LeaseIsLock {
+		return lost, err
+	}
+	bar := r.term.Progress("watching whether they come back", int64(settle/time.Second))
+	defer bar.End()
+	for began := time.Now(); time.Since(began) < settle; {
+		bar.Set(int64(time.Since(began)/time.Second), "")
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+		now, err := r.s.Orphans(ctx, mostLost)
+		if err != nil {
+			return nil, err
+		}
+		lost = slices.DeleteFunc(lost, func(l store.Lost) bool {
+			return !slices.ContainsFunc(now, func(n store.Lost) bool { return n.ID == l.ID && n.Seen == l.Seen })
+		})
+	}
+	return lost, nil
+}
+
+// giveBack is the change itself, with its entry in the audit trail and its last word.
+func (r *rescuing) giveBack(ctx context.Context, what string, change func(context.Context) error) error {
+	err := r.noting(ctx, r.s, store.Change{Verb: "rescue", What: what}, func() (int64, error) {
+		err := change(ctx)
+		return int64(len(r.rows)), err
+	})
+	if err == nil && len(r.rows) == 0 {
+		return nothing("there was nothing to give back: others did, or nothing was held")
+	}
+	if len(r.rows) > 0 {
+		r.say("%s given back to the front of the queue", console.Plural(len(r.rows), "job"))
+	}
+	return err
+}
+
+// rest gives back what else a process holds, unless it has come to life since it was
+// seen. Those in dead are known to be.
+func (r *rescuing) rest(ctx context.Context, gone store.Lost, dead ...store.Identity) error {
+	for {
+		lost, err := r.s.Orphans(ctx, mostLost, dead...)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(lost, func(l store.Lost) bool { return l.ID == gone.ID && (gone.Seen == "" || l.Seen == gone.Seen) })
+		if i < 0 {
+			return nil
+		}
+		if moved, err := r.salvage(ctx, lost[i]); err != nil || moved == 0 || !lost[i].More {
+			return err
+		}
+	}
+}
+
+// salvage gives back what one lost process held, at most a batch of it.
+func (r *rescuing) salvage(ctx context.Context, gone store.Lost) (moved int, err error) {
+	s := rescue.Salvage(gone, r.by)
+	if moved, err = r.s.Rescue(ctx, s); err != nil {
+		return 0, err
+	}
+	if moved < len(s.Jobs) {
+		r.say("%d of %d jobs of %s had moved on", len(s.Jobs)-moved, len(s.Jobs), shortID(gone.ID))
+	}
+	if moved == 0 {
+		return 0, nil
+	}
+	for i, held := range gone.Jobs {
+		row := rescuedRow{Queue: s.Report.Jobs[i].Queue, JID: s.Report.Jobs[i].JID, Kind: s.Report.Jobs[i].Kind, From: string(gone.ID), Cause: string(gone.Cause)}
+		if _, err := wire.Parse(held.Payload); err != nil {
+			row.Kind = "(cannot be read)"
+		}
+		r.rows = append(r.rows, row)
+	}
+	return moved, nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ebbjobs/ebb/internal/config"
+)
+
+// topic is a page of help that belongs to no command.
+type topic struct {
+	name, short string
+	text        func() string
+}
+
+var topics = []topic{
+	{"stores", "where jobs are kept, and how a store is named", fixed(`A store is named by a URL, from --store, EBB_STORE, REDIS_URL (or the variable that
+REDIS_PROVIDER names), "store" in ebb.yml, in this order; without any it is
+sqlite:ebb.db, a file in the working folder.
+
+  sqlite:ebb.db                     a file, made when it is missing; for all processes
+                                    of one machine, on a local disk
+  sqlite:/var/lib/shop/jobs.db      the same, by its whole path
+  redis://localhost:6379/0          Redis or Valkey from 7.0 on, shared with Ruby Sidekiq
+  rediss://user:secret@host:6380    with TLS
+  redis-sentinel://host:26379/main  the master of that name
+  unix:///run/redis.sock            by its socket
+
+Passwords are never printed. What a store promises stands in its first line of
+ebb stats, and all of it in the documents: reference/sqlite.md, reference/redis.md.`)},
+	{"signals", "what a signal does to a process that runs jobs", fixed(`What ebb work, and any Go program that runs jobs by ebb, does on a signal:
+
+  TERM, INT  stop: fetch nothing new, tell the jobs when the kill will come, end their
+             contexts shortly before, give back what has not ended. A second INT on a
+             terminal ends at once
+  TSTP       quiet: fetch nothing new, run what there is, stay
+  TTIN       print all goroutines and the running jobs to standard error
+  CONT       nothing
+  KILL       cannot be heard: the jobs are rescued by another process, seconds later
+
+How long a stop may take is set by --grace or EBB_GRACE, less than what the platform
+leaves between TERM and KILL. Over the control socket: ebb processes quiet, resume,
+stop and dump. All other commands stop at INT and TERM where it is safe, and say how
+far they came.`)},
+	{"exit-codes", "what the commands' exit codes mean", exitCodes},
+	{"queries", "how jobs are named by what they are", fixed(queryHelp)},
+	{"output", "tables, JSON and what scripts can rely on", fixed(`Standard output is the answer, standard error everything else.
+
+On a terminal an answer is a table for people: aligned, in colour, with times such as
+"2 min ago". Piped it is the same columns between tabs, without a head, in UTC and
+without rounding. Further forms, where the command has them:
+
+  -o json      one JSON document: an object, or an array of rows
+  -o jsonl     one object a line, as they come
+  -o name      ids only, for xargs
+  -o wide      more columns
+  --fields a,b these columns, in this order
+
+The names in JSON are a promise: they stay, and new ones may come. ebb schema prints
+the schema of each command. Times are RFC 3339 in UTC, spans of time float seconds
+whose name ends in _seconds.
+
+NO_COLOR, CLICOLOR_FORCE, TERM=dumb and COLUMNS are followed; where the locale is not
+UTF-8, ASCII is drawn.`)},
+	{"sharing-with-ruby", "one Redis for Go and Ruby Sidekiq", fixed(`A Redis that Sidekiq uses is a store of ebb as it is: the same keys, the same
+payloads. Each side enqueues for the other, and both see all jobs.
+
+  A kind is Ruby's class, and the arguments are those of perform. ebb vet prints the
+  Ruby call for each kind that a Go program defines.
+
+  Give each language queues of its own. A queue that both fetch from works, but a
+  job that ebb does not know goes to the retry set there, as in Sidekiq.
+
+  Jobs that Ruby runs are in Ruby's hands: its processes show in ebb processes, and
+  what they fetched is safe from a kill only if they use a reliable fetch.
+
+ebb work understands Sidekiq's -c -q -t -C -e -g -v and config/sidekiq.yml, so that a
+line of a Procfile carries over.`)},
+	{"ebb.yml", "the keys of the settings file", configKeys},
+}
+
+const queryHelp = `A query names jobs by what they are. It is terms with spaces between them, of which
+all must hold:
+
+  kind:InvoiceJob   its kind, or the class inside Active Job's wrapper
+  queue:mailers     where it waits or will run next
+  state:retry,dead  ready, scheduled, retry, running or dead
+  error:CardError   in the class or message of its last failure
+  jid:2d2a34bb68    its jid, or the end of one
+  tag:eu            one of its tags
+  args.0=42         an argument, and what is inside it: args.0.user=7
+  try>3             how many tries have failed; also < <= >= =
+  after:-2h         touched since then; a time, a day, an hour of today, or -90m -2h -1d
+  before:14:00      not touched since then
+  interrupted:yes   it was cut off at least once
+  version:v142      the release that cut it off or lost it
+  "order 777"       this text, anywhere in what is seen of it
+
+Values may be alternatives (kind:A,B), a * at an end stands for anything (kind:Mail*),
+quotes make their content mean itself, and a minus turns a term round (-queue:low).
+Quote the whole for your shell:
+
+  ebb jobs ls 'kind:InvoiceJob error:CardError after:-2h'`
+
+func fixed(text string) func() string { return func() string { return text } }
+
+// Help opens with examples. What cobra would print behind them follows in its order,
+// but that topics are listed as they are typed.
+const (
+	helpTemplate = `{{if .HasExample}}{{.Example}}
+
+{{end}}{{with or .Long .Short}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`
+
+	usageTemplate = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND{{$commands := .Commands}}{{if not .Groups}}
+
+Commands:{{range $commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{range $group := .Groups}}
+
+{{.Title}}{{range $commands}}{{if and (eq .GroupID $group.ID) .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of all commands:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasHelpSubCommands}}
+
+Topics, for ebb help TOPIC:{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
+`
+)
+
+// addHelp gives root its help, topics included.
+func addHelp(root *cobra.Command) {
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	for _, t := range topics {
+		root.AddCommand(&cobra.Command{Use: t.name, Short: t.short, Long: t.text()})
+	}
+	root.SetHelpCommand(&cobra.Command{
+		Use:     "help [COMMAND | TOPIC]",
+		Short:   "Explain a command, or a topic",
+		Example: example("ebb help", "ebb help queues ls", "ebb help queries"),
+		GroupID: groupStore,
+		RunE: func(_ *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil {
+				return code(exitUsage, err)
+			}
+			if len(rest) > 0 {
+				return unknownCommand(about, rest[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			about, _, err := root.Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, c := range about.Commands() {
+				if !c.Hidden {
+					names = append(names, c.Name()+"\t"+c.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	})
+}
+
+func exitCodes() string {
+	var b strings.Builder
+	for _, e := range exitMeanings {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.Code, e.Meaning)
+	}
+	return "All commands end with one of these:\n\n" + b.String() + `
+A viewer that is ended by ^C, such as --watch, ends with 0.`
+}
+
+func configKeys() string {
+	var b strings.Builder
+	for k := range config.Keys() {
+		fmt.Fprintf(&b, "  %s\n      %s\n", k.Name, k.Meaning)
+		if k.Default != "" {
+			fmt.Fprintf(&b, "      default: %s\n", k.Default)
+		}
+		if k.Env != "" {
+			fmt.Fprintf(&b, "      variable: %s\n", k.Env)
+		}
+	}
+	return `The settings file is ebb.yml in the working folder, or what --config or EBB_CONFIG
+names. A flag is stronger than a variable, a variable than the file, the file than
+what the platform says, that than a default. ebb config prints each value with its
+source. The keys, with a dot for each level:
+
+` + strings.TrimSuffix(b.String(), "\n")
+}

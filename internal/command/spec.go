@@ -1,0 +1,103 @@
+package command
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Spec declares a program as the handler of a kind.
+type Spec struct {
+	Kind string
+	// Argv is the program and its arguments. A program's name without a slash is
+	// looked up in PATH; a relative one with a slash starts at Dir.
+	Argv []string
+	// Dir is where the program runs. Default: where the worker does.
+	Dir string
+	// Env is added to the worker's environment, as "name=value".
+	Env []string
+	// Timeout is how long a run may take where its payload says nothing. Default: for
+	// ever.
+	Timeout time.Duration
+	// Notice is sent to the program itself when a stop begins, and not to what it has
+	// started. It must be prepared for it from its first moment: most signals kill
+	// who is not, which counts as an interruption. Default: nothing is sent.
+	Notice os.Signal
+	// Snooze is for how long the job rests when the program asks for another try.
+	// Default: 15 s.
+	Snooze time.Duration
+}
+
+const defaultSnooze = 15 * time.Second
+
+// Check says what is wrong with s, all at once, a program that cannot be found or
+// executed included. What is right now may be wrong at the first job.
+func (s Spec) Check() error {
+	var problems []error
+	for _, text := range append(append([]string{s.Kind, s.Dir}, s.Argv...), s.Env...) {
+		if strings.ContainsRune(text, 0) {
+			problems = append(problems, fmt.Errorf("%q has a NUL byte in it", text))
+		}
+	}
+	for _, v := range s.Env {
+		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
+			problems = append(problems, fmt.Errorf("%q is not name=value", v))
+		}
+	}
+	if s.Timeout < 0 || s.Snooze < 0 {
+		problems = append(problems, fmt.Errorf("timeout of %v and snooze of %v: a time is negative", s.Timeout, s.Snooze))
+	}
+	if s.Notice == syscall.SIGKILL {
+		problems = append(problems, errors.New("KILL is no notice: no program can heed it"))
+	}
+	if s.Dir != "" {
+		if info, err := os.Stat(s.Dir); err != nil {
+			problems = append(problems, err)
+		} else if !info.IsDir() {
+			problems = append(problems, fmt.Errorf("%s is not a folder", s.Dir))
+		}
+	}
+	if _, err := s.program(); err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, supported())
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("command: handler for %s: %w", s.Kind, err)
+	}
+	return nil
+}
+
+// program finds the file to execute.
+func (s Spec) program() (string, error) {
+	if len(s.Argv) == 0 || s.Argv[0] == "" {
+		return "", errors.New("there is no command")
+	}
+	name := s.Argv[0]
+	if strings.ContainsAny(name, "/"+string(filepath.Separator)) && !filepath.IsAbs(name) {
+		abs, err := filepath.Abs(filepath.Join(s.Dir, name))
+		if err != nil {
+			return "", err
+		}
+		name = abs
+	}
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	// The path is all that a person needs beside the reason.
+	if wrapped, ok := errors.AsType[*exec.Error](err); ok {
+		err = wrapped.Err
+	}
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return "", fmt.Errorf("%s: %w", name, err)
+}
+
+func (s Spec) snooze() time.Duration { return cmp.Or(s.Snooze, defaultSnooze) }

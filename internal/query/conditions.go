@@ -1,0 +1,252 @@
+package query
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/wire"
+)
+
+type queueIs struct{ anyOf }
+
+func (c *queueIs) early(_ store.Place, queue string) bool { return c.match(queue) }
+func (c *queueIs) missed(*raw) bool                       { return false }
+func (c *queueIs) holds(s *subject) bool                  { return c.match(s.entry.Queue) }
+func (c *queueIs) String() string                         { return "queue:" + c.anyOf.String() }
+
+type stateIs struct{ places []store.Place }
+
+func (c *stateIs) early(p store.Place, _ string) bool { return slices.Contains(c.places, p) }
+func (c *stateIs) missed(*raw) bool                   { return false }
+func (c *stateIs) holds(s *subject) bool              { return slices.Contains(c.places, s.entry.Place) }
+
+func (c *stateIs) String() string {
+	names := make([]string, len(c.places))
+	for i, p := range c.places {
+		names[i] = StateOf(p)
+	}
+	return "state:" + strings.Join(names, ",")
+}
+
+type kindIs struct{ anyOf }
+
+func (c *kindIs) String() string { return "kind:" + c.anyOf.String() }
+
+func (c *kindIs) holds(s *subject) bool {
+	return c.match(s.job.Kind) || s.job.Wrapped != "" && c.match(s.job.Wrapped) || s.job.DisplayClass != "" && c.match(s.job.DisplayClass)
+}
+
+type tagIs struct{ anyOf }
+
+func (c *tagIs) String() string        { return "tag:" + c.anyOf.String() }
+func (c *tagIs) holds(s *subject) bool { return slices.ContainsFunc(s.job.Tags, c.match) }
+
+// errorIs looks for text in "class: message", or for a pattern of the class.
+type errorIs struct {
+	list anyOf
+	text []fold // of each that is no pattern
+}
+
+func newErrorIs(list anyOf) condition {
+	c := &errorIs{list: list, text: make([]fold, len(list))}
+	for i, p := range list {
+		c.text[i] = newFold(p.text)
+	}
+	return c
+}
+
+func (c *errorIs) String() string { return "error:" + c.list.String() }
+
+func (c *errorIs) missed(r *raw) bool {
+	for i, p := range c.list {
+		text := p.text
+		if p.whole() {
+			if !c.text[i].ascii {
+				return false
+			}
+			text = c.text[i].part()
+		}
+		if text == "" {
+			text = "rror_" // the keys of both fields
+		}
+		if !r.lacks(text, p.whole()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *errorIs) holds(s *subject) bool {
+	if s.job.ErrorClass == "" && s.job.ErrorMessage == "" {
+		return false
+	}
+	for i, p := range c.list {
+		if p.whole() && c.text[i].in(ErrorOf(s.job)) || !p.whole() && p.match(s.job.ErrorClass) {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrorOf is a job's last failure as people read it: "class: message".
+func ErrorOf(job *wire.Job) string {
+	if job.ErrorClass == "" || job.ErrorMessage == "" {
+		return job.ErrorClass + job.ErrorMessage
+	}
+	return job.ErrorClass + ": " + job.ErrorMessage
+}
+
+// jidIs is a jid, or the tail of one.
+type jidIs struct {
+	anyOf
+	whole map[string]bool
+	tails []string
+}
+
+// leastTail is how many digits at least tell a job by the end of its jid.
+const leastTail = 4
+
+var hex = regexp.MustCompile(`^[0-9a-f]*$`)
+
+func newJIDIs(list anyOf) *jidIs {
+	c := &jidIs{anyOf: list, whole: make(map[string]bool, len(list))}
+	for _, p := range list {
+		c.whole[p.text] = true
+		if len(p.text) >= leastTail && len(p.text) < 24 && hex.MatchString(p.text) {
+			c.tails = append(c.tails, p.text)
+		}
+	}
+	return c
+}
+
+func (c *jidIs) String() string { return "jid:" + c.anyOf.String() }
+
+func (c *jidIs) holds(s *subject) bool {
+	return s.job.JID != "" && (c.whole[s.job.JID] ||
+		slices.ContainsFunc(c.tails, func(tail string) bool { return strings.HasSuffix(s.job.JID, tail) }))
+}
+
+// missed looks for a few only: of many one is likely to be in there somewhere.
+func (c *jidIs) missed(r *raw) bool { return len(c.anyOf) <= 8 && c.anyOf.missed(r) }
+
+// argIs is the value of an argument.
+type argIs struct {
+	path  []string
+	value string
+}
+
+func newArgIs(path []string, value string) condition { return &argIs{path, value} }
+
+func (c *argIs) missed(r *raw) bool { return r.lacks(c.value, false) }
+
+func (c *argIs) holds(s *subject) bool {
+	return !s.job.History.NoArgs && argAt(s.job.Args, c.path, c.value)
+}
+
+func (c *argIs) String() string {
+	value := c.value
+	if value == "" || strings.ContainsFunc(value, special) {
+		value = quote(value)
+	}
+	return "args." + strings.Join(c.path, ".") + "=" + value
+}
+
+type tries struct {
+	op string
+	n  int
+}
+
+func (c *tries) String() string { return fmt.Sprintf("try%s%d", c.op, c.n) }
+
+func (c *tries) missed(r *raw) bool {
+	g := r.glance()
+	return !g.unclear && !c.compare(g.count+1)
+}
+
+func (c *tries) holds(s *subject) bool { return c.compare(Tries(s.job)) }
+
+func (c *tries) compare(n int) bool {
+	switch c.op {
+	case "<":
+		return n < c.n
+	case "<=":
+		return n <= c.n
+	case ">":
+		return n > c.n
+	case ">=":
+		return n >= c.n
+	}
+	return n == c.n
+}
+
+// since is a bound of the last thing that happened to a job.
+type since struct {
+	moment time.Time
+	before bool
+}
+
+func (c *since) missed(r *raw) bool {
+	g := r.glance()
+	if g.unclear {
+		return false
+	}
+	const slack = 1e-3 // more than a float64 of today's seconds is off
+	touched, moment := g.touched(), float64(c.moment.UnixMicro())/1e6
+	if r.entry.Place == store.Dead {
+		touched = max(touched, float64(r.entry.At.UnixMicro())/1e6)
+	}
+	if c.before {
+		return touched > moment+slack
+	}
+	return touched < moment-slack
+}
+
+func (c *since) holds(s *subject) bool {
+	t := Touched(&s.entry, s.job)
+	return !t.IsZero() && t.Before(c.moment) == c.before
+}
+
+func (c *since) String() string {
+	field := "after:"
+	if c.before {
+		field = "before:"
+	}
+	return field + c.moment.UTC().Format(time.RFC3339Nano)
+}
+
+type interrupted bool
+
+func (c interrupted) missed(r *raw) bool    { return bool(c) && r.lacks("ebb", false) }
+func (c interrupted) holds(s *subject) bool { return (s.job.History.Interruptions > 0) == bool(c) }
+
+func (c interrupted) String() string {
+	if c {
+		return "interrupted:yes"
+	}
+	return "interrupted:no"
+}
+
+// versionIs is the release of the process that last cut a job off or lost it.
+type versionIs struct{ anyOf }
+
+func (c *versionIs) String() string     { return "version:" + c.anyOf.String() }
+func (c *versionIs) missed(r *raw) bool { return r.lacks("ebb", false) }
+
+func (c *versionIs) holds(s *subject) bool {
+	for _, e := range slices.Backward(s.job.History.Events) {
+		process := e.By
+		switch e.What {
+		case "rescued":
+			process = e.Note // the one that is gone
+		case "interrupted":
+		default:
+			continue
+		}
+		return c.match(s.releases[process])
+	}
+	return false
+}
