@@ -134,15 +134,15 @@ type Inspector interface {
 	// lasts, the store keeps what Undo needs to bring them back, and no longer.
 	Delete(ctx context.Context, u Undoable, picks ...Pick) (int, error)
 	// Undo takes back what Move and Delete did to at most max jobs under one change,
-	// the last of them first: each is again where it was, its payload and its hour to
-	// the byte, in a queue at its front. A job that has moved on since, or runs, is
-	// left as it is. Each job is taken back once, however often Undo is called, and a
-	// change that nobody knows, or whose time is over, has none. max above MaxBatch,
-	// and 0, count as MaxBatch.
+	// the last call first, and of a call the last job of each queue first: each is
+	// again where it was, its payload and its hour to the byte, in a queue at its
+	// front. A job that has moved on since, or runs, is left as it is. Each job is
+	// taken back once, however often Undo is called, and a change that nobody knows,
+	// or whose time is over, has none. max above MaxBatch, and 0, count as MaxBatch.
 	Undo(ctx context.Context, change string, max int) (Undone, error)
 	// Record keeps what c says of a change by hand, in place of what was recorded
-	// under its ID before. The store forgets changes after ChangeAge, and the oldest
-	// where there are more than MaxChanges.
+	// under its ID before. The store forgets a change ChangeAge after it was last
+	// recorded, and the oldest where there are more than MaxChanges.
 	Record(ctx context.Context, c Change) error
 	// Changes walks what Record kept, the latest begun first.
 	Changes(ctx context.Context) iter.Seq2[Change, error]

@@ -399,8 +399,8 @@ type Pick struct {
 }
 
 // Undoable names the change that a Move or a Delete is part of, and says for how
-// long Undo may take it back, counted from the latest call under that name. The
-// zero value is a change for good.
+// long Undo may take it back, counted from the latest call under that name. Without
+// a name or a time it is a change for good.
 type Undoable struct {
 	Change string
 	For    time.Duration

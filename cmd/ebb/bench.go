@@ -129,7 +129,11 @@ func benchPage(p *page, r load.Report) {
 	p.line("%s of %d bytes; %s", console.Plural(r.Jobs, "job"), r.Payload, r.Store.Durability)
 	p.line("")
 	row := func(what, how, rate, spread string) {
-		p.line("%s", strings.TrimRight(fmt.Sprintf("%-9s %-24s %10s   %s", what, how, rate, console.Dim(spread)), " "))
+		line := fmt.Sprintf("%-9s %-24s %10s", what, how, rate)
+		if spread != "" {
+			line += "   " + console.Dim(spread)
+		}
+		p.line("%s", strings.TrimRight(line, " "))
 	}
 	rate := func(r load.Rate) string { return console.Count(int64(r.PerSecond)) + "/s" }
 	row("enqueue", fmt.Sprintf("one by one, %d callers", r.Callers), rate(r.Enqueue), spread(*r.Enqueue.Call))

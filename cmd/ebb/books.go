@@ -22,7 +22,12 @@ type bookRow struct {
 	ArrivalsMissing *int64 `json:"arrivals_missing,omitempty"`
 }
 
-func newBookRow(b store.Books) bookRow {
+// newBookRow compares the books of a queue. Those of a queue from which Ruby takes
+// jobs are shared, which a store sees only where Ruby pushes.
+func newBookRow(b store.Books, processes []store.Process) bookRow {
+	b.Shared = b.Shared || slices.ContainsFunc(processes, func(p store.Process) bool {
+		return p.Lang == "ruby" && slices.Contains(queuesOf(p), b.Queue)
+	})
 	row := bookRow{Books: b, CustodyMissing: b.Custody()}
 	if !b.Shared {
 		row.ArrivalsMissing = new(b.Arrivals())
@@ -93,7 +98,11 @@ func (a *app) books(ctx context.Context) (balanced bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	_, rows, err := settledBooks(ctx, s)
+	processes, err := s.Processes(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, rows, err := settledBooks(ctx, s, processes)
 	if err != nil {
 		return false, err
 	}
@@ -123,7 +132,7 @@ const (
 
 // settledBooks reads the numbers of a store until each book was seen to balance, or
 // often enough.
-func settledBooks(ctx context.Context, s store.Inspector) (stats store.Stats, rows []bookRow, err error) {
+func settledBooks(ctx context.Context, s store.Inspector, processes []store.Process) (stats store.Stats, rows []bookRow, err error) {
 	for look := range looks {
 		if stats, err = s.Stats(ctx); err != nil {
 			return stats, nil, err
@@ -131,7 +140,7 @@ func settledBooks(ctx context.Context, s store.Inspector) (stats store.Stats, ro
 		before := rows
 		rows = nil
 		for _, books := range stats.Books {
-			row := newBookRow(books)
+			row := newBookRow(books, processes)
 			i := slices.IndexFunc(before, func(b bookRow) bool { return b.Queue == row.Queue })
 			if i >= 0 && before[i].balances() {
 				row = before[i]

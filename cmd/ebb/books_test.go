@@ -21,9 +21,12 @@ func appOn(s store.Store) (a *app, out, said *bytes.Buffer) {
 // bookkeeper is a store that has nothing but books, others at each look.
 type bookkeeper struct {
 	store.Store
-	looks [][]store.Books
-	n     int
+	looks     [][]store.Books
+	n         int
+	processes []store.Process
 }
+
+func (b *bookkeeper) Processes(context.Context) ([]store.Process, error) { return b.processes, nil }
 
 func (b *bookkeeper) Stats(context.Context) (store.Stats, error) {
 	books := b.looks[min(b.n, len(b.looks)-1)]
@@ -69,6 +72,19 @@ func TestBooks(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What Ruby takes from a queue is in no books.
+func TestBooksBesideRuby(t *testing.T) {
+	t.Parallel()
+	ruby := store.Process{Lang: "ruby", Presence: store.Presence{Groups: []store.Group{{Queues: []store.Share{{Queue: "q"}}}}}}
+	a, out, said := appOn(&bookkeeper{looks: [][]store.Books{{{Queue: "q", Accepted: 1}}}, processes: []store.Process{ruby}})
+	if balanced, err := a.books(t.Context()); err != nil || !balanced || said.Len() > 0 {
+		t.Errorf("balanced: %v, %v, said %q", balanced, err, said)
+	}
+	if !strings.HasSuffix(out.String(), "\t0\tshared\n") {
+		t.Errorf("printed %q", out)
 	}
 }
 

@@ -28,7 +28,7 @@ twice and lost, with every result checked against its file.
 The jobs are kept in an SQLite file of the demo's own, outside DIR. Stopped or killed
 itself, it goes on where it was when it is started again, and cleans up at the end.`,
 		Example: example("ebb demo", "ebb demo --kill 2 --for 5s .   # it kills its workers itself", "ebb demo --for 0s .            # as fast as it can"),
-		Args:    cobra.MaximumNArgs(1),
+		Args:    optional("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if worker.State != "" {
 				return demo.Work(cmd.Context(), worker, os.Stdin, a.errorLog())

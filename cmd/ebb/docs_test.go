@@ -286,7 +286,8 @@ func runLine(t *testing.T, dir, line string) {
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", shell)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "EBB_STORE=sqlite:ebb.db", "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+dir,
+	cmd.Env = append(os.Environ(), "EBB_STORE=sqlite:ebb.db", "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+filepath.Join(dir, "tmp"), // Go wants no module in there
+
 		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 	var said output
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -378,8 +379,8 @@ func scratch(t *testing.T, name string) string {
 	}
 	for file, text := range map[string]string{
 		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "jobs/jobs.go": string(jobs),
-		"jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
-		"go.mod":     "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
+		"tmp/.keep": "", "jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
+		"go.mod": "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
 	} {
 		file = filepath.Join(dir, file)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
@@ -479,4 +480,52 @@ func undoable(t *testing.T, url, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestEveryAnswerHasASchema: whoever reads JSON may ask what it is like.
+func TestEveryAnswerHasASchema(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	walk(commandTree(), func(c *cobra.Command) {
+		if f := c.Flags().Lookup("output"); f == nil || !strings.Contains(f.Usage, formJSON) {
+			return
+		}
+		name := strings.TrimPrefix(c.CommandPath(), "ebb ")
+		known[name] = true
+		if outputs[name] == nil {
+			t.Errorf("%s has no schema", name)
+		}
+	})
+	for name, schema := range outputs {
+		if !known[name] {
+			t.Errorf("there is a schema of %s, which answers in no JSON", name)
+		}
+		if _, err := schema(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestVetAnswersBySchema runs in a folder of its own, which must be a module.
+func TestVetAnswersBySchema(t *testing.T) {
+	t.Parallel()
+	cmd := program(t, "", "vet", "-o", "json")
+	cmd.Dir = scratch(t, "ebb vet")
+	cmd.Env = append(cmd.Env, "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	answer, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	matchesSchema(t, "vet", answer)
+}
+
+// TestBulkAnswersBySchema is for the other form of enqueue's answer.
+func TestBulkAnswersBySchema(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t, "ebb enqueue")
+	answer, err := program(t, "sqlite:"+filepath.Join(dir, "ebb.db"), "enqueue", "--from", filepath.Join(dir, "jobs.jsonl"), "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	matchesSchema(t, "enqueue", answer)
 }

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ebbjobs/ebb"
 	"github.com/ebbjobs/ebb/internal/console"
@@ -79,7 +80,8 @@ or dead, 2 not done within --wait-timeout.`,
 			"ebb enqueue ResizeImage cat.jpg 800",
 			"ebb enqueue EmailJob '{\"to\":\"ada@example.com\"}' --queue mailers --in 10m",
 			"ebb enqueue ReportJob --args '[7,{\"format\":\"pdf\"}]' --at 2031-01-01T06:00:00Z",
-			"ebb jobs export state:dead | ebb enqueue --from -",
+			"ebb enqueue --from jobs.jsonl",
+			"ebb jobs export state:dead | ebb enqueue --from - --store sqlite:copy.db",
 		),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
@@ -112,9 +114,15 @@ or dead, 2 not done within --wait-timeout.`,
 	flags.StringVar(&f.from, "from", "", "put the jobs in this `FILE`; - is the input")
 	flags.BoolVar(&f.skipBad, "skip-bad", false, "with --from: pass over lines that are no jobs")
 	flags.StringVar(&f.resume, "resume", "", "go on with the --from that has this `ID`")
-	flags.StringVar(&f.uncertain, "uncertain", "", "with --resume: `put` or skip the batch of which nobody knows whether it is in")
+	flags.StringVar(&f.uncertain, "uncertain", "", "with --resume: `HOW` to take a batch of which nobody knows whether it is in, put or skip")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the payload, or check the file, and put nothing")
 	cmd.RegisterFlagCompletionFunc("queue", a.completeQueues(0))
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && strings.ContainsAny(unknown.GetSpecifiedName(), "0123456789") {
+			return code(exitUsage, store.WithHint(err, "put -- before arguments that begin with a minus"))
+		}
+		return flagError(cmd, err)
+	})
 	a.outputFlag(cmd, formTable, formJSON, formName)
 	return cmd
 }

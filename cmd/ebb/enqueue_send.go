@@ -7,9 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/ebbjobs/ebb/internal/verdict"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -70,15 +70,8 @@ func (b *batches) patiently(ctx context.Context, do func(ctx context.Context, at
 
 // isFinal tells answers that do not change by asking again.
 func isFinal(err error) bool {
-	if _, ok := errors.AsType[*verdict.Refused](err); ok {
-		return true
-	}
-	for _, final := range []error{store.ErrReadOnly, store.ErrCorrupt, store.ErrTooNew, store.ErrReplaced, store.ErrStale, store.ErrClosed} {
-		if errors.Is(err, final) {
-			return true
-		}
-	}
-	return false
+	final := []error{store.ErrReadOnly, store.ErrCorrupt, store.ErrTooNew, store.ErrReplaced, store.ErrStale, store.ErrClosed}
+	return slices.ContainsFunc(final, func(f error) bool { return errors.Is(err, f) })
 }
 
 // record keeps how far it came.

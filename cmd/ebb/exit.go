@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 
 	"github.com/ebbjobs/ebb/internal/console"
@@ -105,7 +106,7 @@ func tell(w io.Writer, err error) {
 	if errors.Is(err, syscall.EPIPE) {
 		return // whoever read us has read enough
 	}
-	fmt.Fprintln(w, console.Bad("ebb:"), err)
+	fmt.Fprintln(w, console.Bad("ebb:"), strings.TrimPrefix(err.Error(), "ebb: ")) // the library's begin so too
 	if hint := store.Hint(err); hint != "" {
 		fmt.Fprintln(w, console.Dim("hint:"), hint)
 	}

@@ -31,16 +31,16 @@ type jobRow struct {
 	State      string          `json:"state"`
 	Kind       string          `json:"kind"`
 	Queue      string          `json:"queue"`
-	Tries      int             `json:"tries"`                 // that have failed
-	Retries    *int            `json:"retries,omitempty"`     // how often it is tried again; absent: its process decides
-	NextAt     time.Time       `json:"next_at,omitzero"`      // when it is due
-	DeadAt     time.Time       `json:"dead_at,omitzero"`      // since when it is dead
-	CreatedAt  time.Time       `json:"created_at,omitzero"`   //
-	EnqueuedAt time.Time       `json:"enqueued_at,omitzero"`  //
-	FailedAt   time.Time       `json:"failed_at,omitzero"`    // the first time
-	RetriedAt  time.Time       `json:"retried_at,omitzero"`   // the last time it failed again
-	TouchedAt  time.Time       `json:"touched_at,omitzero"`   // the last of all that happened to it
-	ErrorClass string          `json:"error_class,omitempty"` //
+	Tries      int             `json:"tries"`             // that have failed
+	Retries    *int            `json:"retries,omitempty"` // how often it is tried again; absent: its process decides
+	NextAt     time.Time       `json:"next_at,omitzero"`  // when it is due
+	DeadAt     time.Time       `json:"dead_at,omitzero"`  // since when it is dead
+	CreatedAt  time.Time       `json:"created_at,omitzero"`
+	EnqueuedAt time.Time       `json:"enqueued_at,omitzero"`
+	FailedAt   time.Time       `json:"failed_at,omitzero"`  // the first time
+	RetriedAt  time.Time       `json:"retried_at,omitzero"` // the last time it failed again
+	TouchedAt  time.Time       `json:"touched_at,omitzero"` // the last of all that happened to it
+	ErrorClass string          `json:"error_class,omitempty"`
 	Error      string          `json:"error_message,omitempty"`
 	Args       json.RawMessage `json:"args,omitempty"` // absent where the job hides them
 	Tags       []string        `json:"tags,omitempty"`

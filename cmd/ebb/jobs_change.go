@@ -60,7 +60,7 @@ keeps 10,000 jobs for half a year; the oldest go first.`,
 		[]string{"ebb jobs bury 0004 --yes", "ebb jobs bury 'error:Timeout try>3' --dry-run", "ebb jobs bury --state retry kind:InvoiceJob --yes"}},
 	bulk.Delete: {"Delete jobs", `Delete jobs. Their payloads are kept for ten minutes, so that ebb undo can bring them
 back to the byte, unless that would be more than 64 MiB: then it is said before.`,
-		[]string{"ebb jobs delete 0012 --yes", "ebb jobs delete 'state:dead before:-30d' --dry-run", "ebb jobs delete --queue images --limit 1 --all --yes"}},
+		[]string{"ebb jobs delete 0012 --yes", "ebb jobs delete 'state:dead error:ParseError' --dry-run", "ebb jobs delete --queue images --limit 1 --all --yes"}},
 }
 
 func newJobsChange(a *app, verb bulk.Verb) *cobra.Command {
@@ -148,8 +148,8 @@ func (c *jobsChange) when(a *app) (time.Time, error) {
 type changeResult struct {
 	ID        string    `json:"id"`
 	Verb      string    `json:"verb"`
-	Wanted    int64     `json:"wanted"`              // how many were found
-	Done      int64     `json:"done"`                //
+	Wanted    int64     `json:"wanted"` // how many were found
+	Done      int64     `json:"done"`
 	Missed    int64     `json:"missed"`              // had moved on when their turn came
 	Finished  bool      `json:"finished"`            // false: it was stopped half way
 	UndoUntil time.Time `json:"undo_until,omitzero"` // absent: it cannot be undone

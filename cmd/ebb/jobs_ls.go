@@ -86,7 +86,6 @@ func (l *jobsLs) rows(ctx context.Context, a *app, s store.Store, q *query.Query
 				yield(jobRow{}, err)
 				return
 			}
-			progress.End() // it stands where the row goes
 			if !yield(newJobRow(e), nil) {
 				return
 			}

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -165,29 +167,54 @@ func (l *list[T]) table(a *app, columns []column[T]) (write func(T) error, end f
 	if a.term.OutWatched && a.flags.output != formWide {
 		width = a.term.Width()
 	}
-	table := console.NewTable(a.term.Out, width, heads...)
-	var held [][]string
-	var since time.Time
-	flush := func() error {
-		rows := held
-		held = nil
-		if len(rows) == 0 {
-			return nil
-		}
-		return table.Print(rows...)
+	t := &slowTable{table: console.NewTable(a.term.Out, width, heads...)}
+	return func(row T) error { return t.add(l.cells(a, columns, row)) }, t.end, nil
+}
+
+// slowTable is a table whose rows may be long in coming: the first ones wait for each
+// other, but not for long.
+type slowTable struct {
+	mu    sync.Mutex
+	table *console.Table
+	held  [][]string
+	begun bool // the head is there
+	timer *time.Timer
+	err   error // of what was printed meanwhile
+}
+
+func (t *slowTable) add(row []string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = append(t.held, row)
+	if t.timer == nil {
+		t.timer = time.AfterFunc(firstWait, func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.flush()
+		})
 	}
-	printed := false
-	return func(row T) error {
-		held = append(held, l.cells(a, columns, row))
-		if since.IsZero() {
-			since = time.Now()
-		}
-		if !printed && len(held) < firstRows && time.Since(since) < firstWait {
-			return nil
-		}
-		printed = true
-		return flush()
-	}, flush, nil
+	if t.begun || len(t.held) >= firstRows {
+		t.flush()
+	}
+	return t.err
+}
+
+func (t *slowTable) end() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.flush()
+	return t.err
+}
+
+func (t *slowTable) flush() {
+	if len(t.held) > 0 {
+		t.begun = true
+		t.err = errors.Join(t.err, t.table.Print(t.held...))
+	}
+	t.held = nil
 }
 
 func (l *list[T]) jsonWriter(a *app) (write func(T) error, end func() error, err error) {

@@ -81,6 +81,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// optional takes at most one argument, which name calls what it is called.
+func optional(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return exactly(name)(cmd, args)
+		}
+		return nil
+	}
+}
+
 // page is an answer about one thing, for people.
 type page struct {
 	b     strings.Builder

@@ -212,7 +212,7 @@ func newProcessesShow(a *app) *cobra.Command {
 		Long: `Show a process: its settings, its groups and the jobs that it runs.
 
 ID is a whole identity, host:pid, or any part of either that only one process has.`,
-		Example:           example("ebb processes show host-1:7", "ebb processes show host-1 -o json", "ebb processes show host-1:7 --watch"),
+		Example:           example("ebb processes show host-1:7", "ebb processes show host-1", "ebb processes show host-1:7 -o json"),
 		Args:              exactly("ID"),
 		ValidArgsFunction: a.completeProcesses(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -142,14 +142,14 @@ func (t *telling) targets(ctx context.Context, s store.Store, args []string) (ta
 	return targets, nil
 }
 
-// stopped reports whether somebody's process has stopped before, and says so: a hook
-// that runs twice asks for no more.
+// stopped reports whether a process has stopped before, and says so: a hook that
+// runs twice asks for no more. A part of an identity is not enough.
 func (t *telling) stopped(ctx context.Context, s store.Store, arg string) bool {
 	for r, err := range s.Stops(ctx) {
 		if err != nil {
 			return false
 		}
-		if _, err := matchID("stop", []string{string(r.ID)}, arg, ""); err == nil {
+		if arg == string(r.ID) || arg == shortID(r.ID) {
 			t.say("%s has stopped already, %s", shortID(r.ID), console.When(r.Ended, t.now()))
 			return true
 		}
@@ -169,15 +169,15 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 	var failed []error
 	err = t.noting(ctx, s, store.Change{Verb: string(t.verb), What: t.what(targets)}, func() (int64, error) {
 		for _, p := range targets {
-			row := toldRow{ID: string(p.ID), Order: string(t.verb), State: stateOf(p)}
-			if row.Through, err = t.tell(ctx, s, p); err != nil {
-				if errors.Is(err, store.ErrUnreachable) || ctx.Err() != nil {
-					return 0, err
-				}
+			through, err := t.tell(ctx, s, p)
+			switch {
+			case err == nil:
+				rows = append(rows, toldRow{ID: string(p.ID), Order: string(t.verb), State: stateOf(p), Through: through})
+			case errors.Is(err, store.ErrUnreachable) || ctx.Err() != nil:
+				return 0, err
+			default:
 				failed = append(failed, err)
-				continue
 			}
-			rows = append(rows, row)
 		}
 		return 0, nil
 	})
@@ -239,6 +239,9 @@ func (t *telling) tell(ctx context.Context, s store.Store, p store.Process) (thr
 			return "none", nil
 		}
 		return "", store.WithHint(fmt.Errorf("%s is gone: its lease has ended", shortID(p.ID)), "any living process gives back what it held; without one, ebb rescue does")
+	}
+	if p.Lang == "ruby" && t.verb == store.Resume {
+		return "", store.WithHint(fmt.Errorf("%s is Ruby's: what is quiet there stays quiet", shortID(p.ID)), "stop it, and start another")
 	}
 	if c := dialSocket(ctx, p); c != nil {
 		defer c.Close()
@@ -309,10 +312,13 @@ func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) erro
 			state := gone
 			rows[i].Now = gone
 			j := slices.IndexFunc(processes, func(p store.Process) bool { return string(p.ID) == rows[i].ID })
-			// One that has lapsed is not there any more either.
+			if j >= 0 {
+				rows[i].Now = stateOf(processes[j])
+			}
+			// A frozen one is in the state that it was frozen in, and one that has lapsed is
+			// not there any more either.
 			if j >= 0 && !processes[j].Lapsed {
-				// A frozen one is in the state that it was frozen in.
-				state, rows[i].Now = processes[j].State, stateOf(processes[j])
+				state = processes[j].State
 			}
 			if !t.reached(state) {
 				missing = append(missing, shortID(store.Identity(rows[i].ID))+" is "+rows[i].Now)

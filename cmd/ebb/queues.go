@@ -206,15 +206,13 @@ func (a *app) queueInfo(ctx context.Context, s store.Store, name string) (info q
 	if err != nil {
 		return info, err
 	}
-	stats, err := s.Stats(ctx)
+	_, books, err := settledBooks(ctx, s, processes)
 	if err != nil {
 		return info, err
 	}
 	info = queueInfo{queueRow: a.queueRow(queues[i], processes), Kinds: []kindCount{}, Servers: []queueServer{}}
-	for _, b := range stats.Books {
-		if b.Queue == name {
-			info.Books = new(newBookRow(b))
-		}
+	if i := slices.IndexFunc(books, func(b bookRow) bool { return b.Queue == name }); i >= 0 {
+		info.Books = &books[i]
 	}
 	for _, p := range processes {
 		info.Servers = append(info.Servers, serversOf(p, name)...)

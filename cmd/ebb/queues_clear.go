@@ -17,16 +17,6 @@ producers, or clear it again.`,
 	}, "QUEUE")
 }
 
-func newQueuesMove(a *app) *cobra.Command {
-	return a.queueChange(bulk.Move, &cobra.Command{
-		Use: "move FROM TO", Short: "Move the jobs that wait in a queue to another",
-		Long: `Move the jobs that wait in a queue to the back of another, in their order. Their
-payloads name the new queue from then on, so that they come back to it. What comes
-while it goes on stays.`,
-		Example: example("ebb queues move images default --dry-run", "ebb queues move images slow --yes", "ebb queues move default slow --limit 1 --yes"),
-	}, "FROM", "TO")
-}
-
 // queueChange is a command that changes all the jobs of a queue.
 func (a *app) queueChange(verb bulk.Verb, cmd *cobra.Command, names ...string) *cobra.Command {
 	var f bulkFlags

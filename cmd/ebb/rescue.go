@@ -46,7 +46,7 @@ come back, as a living process would.
 With --identity it gives back what one process holds, without waiting for its
 lease: you are the witness that it has ended. If it has not, its jobs run twice. On
 SQLite a process that lives is known to, and refused.`,
-		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --yes", "ebb rescue --yes -o jsonl"),
+		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --yes", "ebb rescue --yes -o jsonl   # exit 3 when there is nothing to give back"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.writable(); err != nil {

@@ -49,7 +49,7 @@ other language, and shows what becomes of them.`,
 		&cobra.Group{ID: groupLook, Title: "Look and act:"},
 		&cobra.Group{ID: groupStore, Title: "Stores and settings:"})
 	f := root.PersistentFlags()
-	f.StringVar(&a.flags.store, "store", "", "`URL` of the store (default: EBB_STORE, REDIS_URL, ebb.yml, then sqlite:ebb.db)")
+	f.StringVar(&a.flags.store, "store", "", "`URL` of the store (default: EBB_STORE, ebb.yml, REDIS_URL, then sqlite:ebb.db)")
 	f.StringVar(&a.flags.config, "config", "", "settings `FILE` (default: EBB_CONFIG, then ebb.yml)")
 	f.BoolVar(&a.flags.debug, "debug", false, "say more about what goes wrong")
 	root.SetFlagErrorFunc(flagError)

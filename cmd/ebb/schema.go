@@ -13,6 +13,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/load"
 	"github.com/ebbjobs/ebb/internal/nearest"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -20,15 +21,17 @@ import (
 // outputs are the JSON schemas of what commands print with -o json.
 var outputs = map[string]func() (*jsonschema.Schema, error){
 	"audit":            rowsOf[changeRow],
+	"bench":            schemaOf[load.Report],
 	"books":            rowsOf[bookRow],
+	"config":           rowsOf[settingRow],
+	"config keys":      rowsOf[keyRow],
+	"enqueue":          either(schemaOf[enqueued], schemaOf[fileResult]),
 	"jobs bury":        schemaOf[changeResult],
 	"jobs delete":      schemaOf[changeResult],
 	"jobs ls":          rowsOf[jobRow],
 	"jobs reschedule":  schemaOf[changeResult],
 	"jobs retry":       schemaOf[changeResult],
 	"jobs show":        either(schemaOf[jobInfo], schemaOf[fateInfo]),
-	"config":           rowsOf[settingRow],
-	"config keys":      rowsOf[keyRow],
 	"processes ls":     rowsOf[processRow],
 	"processes quiet":  rowsOf[toldRow],
 	"processes resume": rowsOf[toldRow],
@@ -39,12 +42,11 @@ var outputs = map[string]func() (*jsonschema.Schema, error){
 	"queues move":      schemaOf[changeResult],
 	"queues show":      schemaOf[queueInfo],
 	"rescue":           rowsOf[rescuedRow],
+	"schema":           rowsOf[schemaRow],
 	"stats":            schemaOf[statsInfo],
 	"stops ls":         rowsOf[stopRow],
 	"stops show":       schemaOf[stopInfo],
 	"undo":             schemaOf[undoResult],
-	"enqueue":          either(schemaOf[enqueued], schemaOf[fileResult]),
-	"schema":           rowsOf[schemaRow],
 	"version":          schemaOf[versionInfo],
 	"vet":              rowsOf[vetRow],
 }
@@ -139,10 +141,9 @@ of its items. Fields are not renamed or taken away; new ones may come.`,
 
 func noSchema(name string, names []string) error {
 	err := fmt.Errorf("there is no schema of %q", name)
-	for _, n := range names {
-		if strings.HasPrefix(n, name+" ") {
-			return code(exitUsage, store.WithHint(err, "there is one of %s", n))
-		}
+	below := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, name+" ") })
+	if len(below) > 0 {
+		return code(exitUsage, store.WithHint(err, "there is one of %s", strings.Join(below, ", ")))
 	}
 	if near := nearest.To(name, names); near != "" {
 		return code(exitUsage, store.WithHint(err, "did you mean ebb schema %s?", near))

@@ -29,16 +29,18 @@ var answers = map[string][]string{
 	"jobs show":        {"jobs", "show", "0009", "--payload"},
 	"config":           {"config"},
 	"config keys":      {"config", "keys"},
+	"enqueue":          {"enqueue", "ResizeImage", "cat.jpg", "--in", "1h"},
 	"processes ls":     {"processes", "ls"},
-	"processes quiet":  {"processes", "quiet", "host-2"},
-	"processes resume": {"processes", "resume", "host-2"},
-	"processes show":   {"processes", "show", "host-2"},
-	"processes stop":   {"processes", "stop", "host-2", "--yes"},
+	"processes quiet":  {"processes", "quiet", "host-1:7"},
+	"processes resume": {"processes", "resume", "host-1:7"},
+	"processes show":   {"processes", "show", "host-1:7"},
+	"processes stop":   {"processes", "stop", "host-1:7", "--yes"},
 	"queues clear":     {"queues", "clear", "images", "--yes"},
 	"queues ls":        {"queues", "ls"},
 	"queues move":      {"queues", "move", "images", "default", "--dry-run"},
 	"queues show":      {"queues", "show", "images"},
 	"rescue":           {"rescue", "--yes", "--identity", "host-3"},
+	"schema":           {"schema"},
 	"stats":            {"stats"},
 	"stops ls":         {"stops", "ls"},
 	"stops show":       {"stops", "show", "host-1"},
@@ -92,37 +94,39 @@ func matchesSchema(t *testing.T, command string, document []byte) {
 	}
 }
 
-// people adds processes to a seeded store: host-2 lives and runs a job, and host-3
-// is gone and held one.
+// people adds processes to a seeded store: host-1:7 lives and runs a job, and
+// host-3:7 is gone and held one.
 func people(t *testing.T, url string) {
 	t.Helper()
-	ctx := t.Context()
-	begin := func(host string) (store.Store, store.Presence) {
-		s, err := storeurl.Open(ctx, url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := store.Presence{
-			ID: store.Identity(host + ":7:0123456789ab"), Host: host, PID: 7, Release: "v143", Version: "v0.1.0", Labels: []string{"eu"},
-			Started: time.Now(), Concurrency: 2, State: "running", Grace: 30 * time.Second, RSS: 1 << 20,
-			Groups: []store.Group{{Name: "default", Concurrency: 2, Queues: []store.Share{{Queue: "images", Weight: 2}}}},
-		}
-		beat(ctx, t, s, p)
-		jobs, _, err := s.Fetch(ctx, store.Call{By: p.ID, Lane: store.LaneFetch, Seq: 1}, store.Plan{Queues: []store.Share{{Queue: "images"}}}, 1, 0)
-		if err != nil || len(jobs) != 1 {
-			t.Fatalf("fetched %d jobs, %v", len(jobs), err)
-		}
-		p.Busy = []store.Run{{Slot: "1", Token: jobs[0].Token, JID: "0199aa00bb00cc00dd000001", Kind: "ResizeImage", Queue: "images", Since: time.Now(), Note: "3 of 7"}}
-		p.Known = []store.Token{jobs[0].Token}
-		beat(ctx, t, s, p)
-		return s, p
-	}
-	lost, _ := begin("host-3")
+	lost := begin(t, url, "host-3:7:3333456789ab")
 	if err := lost.Close(); err != nil { // lets go of the lock, as death does
 		t.Fatal(err)
 	}
-	living, _ := begin("host-2")
+	living := begin(t, url, "host-1:7:1111456789ab")
 	t.Cleanup(func() { living.Close() })
+}
+
+// begin registers a process, which takes a job and keeps it.
+func begin(t *testing.T, url string, id store.Identity) store.Store {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := store.Presence{
+		ID: id, Host: id.Host(), PID: id.PID(), Release: "v142", Version: "v0.1.0", Labels: []string{"eu"},
+		Started: time.Now(), Concurrency: 2, State: "running", Grace: 30 * time.Second, RSS: 1 << 20,
+		Groups: []store.Group{{Name: "default", Concurrency: 2, Queues: []store.Share{{Queue: "images", Weight: 2}}}},
+	}
+	beat(t.Context(), t, s, p)
+	jobs, _, err := s.Fetch(t.Context(), store.Call{By: p.ID, Lane: store.LaneFetch, Seq: 1}, store.Plan{Queues: []store.Share{{Queue: "images"}}}, 1, 0)
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("fetched %d jobs, %v", len(jobs), err)
+	}
+	p.Busy = []store.Run{{Slot: "1", Token: jobs[0].Token, JID: "0199aa00bb00cc00dd000001", Kind: "ResizeImage", Queue: "images", Since: time.Now(), Note: "3 of 7"}}
+	p.Known = []store.Token{jobs[0].Token}
+	beat(t.Context(), t, s, p)
+	return s
 }
 
 func beat(ctx context.Context, t *testing.T, s store.Keeper, p store.Presence) {

@@ -81,10 +81,13 @@ func goEnv(env *testscript.Env) error {
 	}
 	folders := []string{"GOCACHE", "GOMODCACHE", "GOPATH"}
 	values, err := exec.Command("go", append([]string{"env"}, folders...)...).Output()
-	for i, value := range strings.Fields(string(values)) {
+	if err != nil {
+		return err
+	}
+	for i, value := range strings.Split(strings.TrimSpace(string(values)), "\n") {
 		env.Setenv(folders[i], value)
 	}
-	return err
+	return nil
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -63,15 +63,15 @@ oldest is, and its books as counters.`,
 }
 
 func (a *app) statsInfo(ctx context.Context, s store.Inspector) (*statsInfo, error) {
-	stats, books, err := settledBooks(ctx, s)
+	processes, err := s.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stats, books, err := settledBooks(ctx, s, processes)
 	if err != nil {
 		return nil, err
 	}
 	queues, err := s.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	processes, err := s.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}

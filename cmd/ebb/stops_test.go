@@ -1,10 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ebbjobs/ebb/store"
@@ -29,11 +29,11 @@ func TestLifeline(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := ansi.Strip(lifeline(test.report, 20, true)); got != test.unicode {
-				t.Errorf("got %s, want %s", got, test.unicode)
-			}
-			if got := ansi.Strip(lifeline(test.report, 20, false)); got != test.ascii {
-				t.Errorf("got %s, want %s", got, test.ascii)
+			a, out, _ := appOn(nil)
+			fmt.Fprintln(a.term.Out, lifeline(test.report, 20, true)) // nobody watches: without colours
+			fmt.Fprintln(a.term.Out, lifeline(test.report, 20, false))
+			if want := test.unicode + "\n" + test.ascii + "\n"; out.String() != want {
+				t.Errorf("got\n%swant\n%s", out, want)
 			}
 		})
 	}

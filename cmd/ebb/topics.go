@@ -16,20 +16,21 @@ type topic struct {
 }
 
 var topics = []topic{
-	{"stores", "where jobs are kept, and how a store is named", fixed(`A store is named by a URL, from --store, EBB_STORE, REDIS_URL (or the variable that
-REDIS_PROVIDER names), "store" in ebb.yml, in this order; without any it is
-sqlite:ebb.db, a file in the working folder.
+	{"stores", "where jobs are kept, and how a store is named", fixed(`A store is named by a URL: --store, else EBB_STORE, else the variable that
+REDIS_PROVIDER names, else REDIS_URL, else "store" in ebb.yml, else sqlite:ebb.db, a
+file in the working folder. ebb config says which it was.
 
   sqlite:ebb.db                     a file, made when it is missing; for all processes
                                     of one machine, on a local disk
   sqlite:/var/lib/shop/jobs.db      the same, by its whole path
-  redis://localhost:6379/0          Redis or Valkey from 7.0 on, shared with Ruby Sidekiq
-  rediss://user:secret@host:6380    with TLS
-  redis-sentinel://host:26379/main  the master of that name
-  unix:///run/redis.sock            by its socket
+  redis://:secret@cache:6379/0      Redis or Valkey from 7.0 on, shared with Ruby Sidekiq
+  rediss://user:secret@cache:6380   with TLS
+  redis-sentinel://host1:26379,host2:26379/mymaster/0
+                                    whichever server is that master
+  unix:///run/redis.sock?db=0       by its socket
 
-Passwords are never printed. What a store promises stands in its first line of
-ebb stats, and all of it in the documents: reference/sqlite.md, reference/redis.md.`)},
+Passwords are never printed. What each store promises and needs, and what else can
+stand in a URL, is told in the documents: reference/sqlite.md, reference/redis.md.`)},
 	{"signals", "what a signal does to a process that runs jobs", fixed(`What ebb work, and any Go program that runs jobs by ebb, does on a signal:
 
   TERM, INT  stop: fetch nothing new, tell the jobs when the kill will come, end their
@@ -70,10 +71,10 @@ payloads. Each side enqueues for the other, and both see all jobs.
   A kind is Ruby's class, and the arguments are those of perform. ebb vet prints the
   Ruby call for each kind that a Go program defines.
 
-  Give each language queues of its own. A queue that both fetch from works, but a
-  job that ebb does not know goes to the retry set there, as in Sidekiq.
+  Both may fetch from a queue. A job whose kind has no handler in the process that
+  fetched it is put aside for five seconds, unchanged and unbilled, for others.
 
-  Jobs that Ruby runs are in Ruby's hands: its processes show in ebb processes, and
+  Jobs that Ruby runs are in Ruby's hands: its processes show in ebb processes, but
   what they fetched is safe from a kill only if they use a reliable fetch.
 
 ebb work understands Sidekiq's -c -q -t -C -e -g -v and config/sidekiq.yml, so that a

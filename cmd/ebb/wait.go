@@ -35,7 +35,7 @@ func newWait(a *app) *cobra.Command {
 
 Exit 0 when it is so, 2 when the time is over and it is not. Waiting for a job that
 is in the dead set fails at once: it will not be done by itself.`,
-		Example: example("ebb wait --for 'queue empty-one empty' --timeout 10s", "ebb wait --for 'job 0199aa00bb00cc00dd009999 done'", "ebb wait --for idle --timeout 1s"),
+		Example: example("ebb wait --for 'queue reports empty'", "ebb wait --for 'job 0199aa00bb00cc00dd009999 done'", "ebb wait --for idle --timeout 1s   # exit 2 while something waits or runs"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := parseCondition(text)

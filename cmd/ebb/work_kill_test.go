@@ -57,6 +57,10 @@ func TestKilledWorkers(t *testing.T) {
 				first, second = second, w.work()
 				w.await(total)
 			}
+			// What the last one held may be done, and its lease not over yet.
+			if out, err := w.ebb("wait", "--for", "idle", "--timeout", "1m").CombinedOutput(); err != nil {
+				t.Fatalf("wait: %v\n%s", err, out)
+			}
 			for _, cmd := range []*exec.Cmd{first, second} {
 				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 					t.Fatal(err)

@@ -15,13 +15,14 @@ func TestLinesAreWrittenInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		l := newLines(&out)
-		want := ""
+		var all strings.Builder
 		for i := range 3 * maxLines {
 			line := fmt.Sprintf("line %d\n", i)
-			want += line
+			all.WriteString(line)
 			io.WriteString(l, line)
 		}
 		l.close()
+		want := all.String()
 		if out.String() != want {
 			t.Errorf("%d bytes were written, want %d", out.Len(), len(want))
 		}

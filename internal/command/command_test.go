@@ -178,7 +178,7 @@ func TestSpecCheck(t *testing.T) {
 		"NUL":         {Spec{Argv: []string{"sh", "a\x00b"}}, []string{`"a\x00b" has a NUL byte in it`}},
 		"environment": {Spec{Argv: []string{"sh"}, Env: []string{"A", "=b"}}, []string{`"A" is not name=value`, `"=b" is not name=value`}},
 		"times":       {Spec{Argv: []string{"sh"}, Snooze: -1}, []string{"a time is negative"}},
-		"notice":      {Spec{Argv: []string{"sh"}, Notice: syscall.SIGKILL}, []string{"KILL is no notice"}},
+		"notice":      {Spec{Argv: []string{"sh"}, Notice: syscall.SIGKILL}, []string{"SIGKILL is no notice"}},
 		"folder":      {Spec{Argv: []string{"sh"}, Dir: "/nonexistent"}, []string{"/nonexistent: no such file or directory"}},
 		"no folder":   {Spec{Argv: []string{"sh"}, Dir: "/dev/null"}, []string{"/dev/null is not a folder"}},
 		"several":     {Spec{Argv: []string{"./x"}, Dir: "/nonexistent"}, []string{"stat /nonexistent", "/nonexistent/x: no such file"}},

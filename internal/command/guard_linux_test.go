@@ -59,10 +59,10 @@ func TestWorkerIsKilled(t *testing.T) {
 	if alive := living(t, pids...); alive != nil {
 		t.Errorf("of %q these run on: %q", pids, alive)
 	}
-	eventually(t, "the folder of the job is removed", func() bool {
-		_, err := os.Stat(filepath.Dir(s.await("scratch")))
-		return os.IsNotExist(err)
-	})
+	if dir := filepath.Dir(s.await("scratch")); filepath.Dir(dir) != s.dir {
+		t.Errorf("the job's folder was %s", dir)
+	}
+	s.tidied()
 }
 
 // TestWorkerIsKilledAnywhere: at whatever moment of many short programs.
@@ -80,7 +80,17 @@ func TestWorkerIsKilledAnywhere(t *testing.T) {
 		if alive := s.inside(); alive != nil {
 			t.Errorf("these run on: %q", alive)
 		}
+		s.tidied()
 	}
+}
+
+// tidied waits until no folder of a job is left.
+func (s *site) tidied() {
+	s.Helper()
+	eventually(s.T, "the folders of the jobs are removed", func() bool {
+		left, err := filepath.Glob(s.path("ebb-job-*"))
+		return err == nil && len(left) == 0
+	})
 }
 
 // worker starts w in a process of its own.
@@ -92,7 +102,7 @@ func (s *site) worker(w worker) *exec.Cmd {
 		s.Fatal(err)
 	}
 	cmd := exec.CommandContext(s.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), workerVariable+"="+string(raw))
+	cmd.Env = append(os.Environ(), workerVariable+"="+string(raw), "TMPDIR="+s.dir)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)

@@ -55,33 +55,52 @@ type guard struct {
 	since time.Time // idle
 }
 
-// take returns a guard that is free.
-func (g *Guards) take() (*guard, error) {
-	g.mu.Lock()
-	for len(g.idle) > 0 {
-		last := len(g.idle) - 1
-		x := g.idle[last]
-		g.idle = g.idle[:last]
-		if !x.lost() {
-			g.mu.Unlock()
+// take returns a guard that is free and has got this order.
+func (g *Guards) take(first order) (*guard, error) {
+	for {
+		x, err := g.free()
+		fresh := x == nil && err == nil
+		if fresh {
+			x, err = g.start()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start a guard: %w", err)
+		}
+		if err = send(x.conn, first); err == nil {
 			return x, nil
 		}
-		x.conn.Close() // somebody has killed it
-		delete(g.all, x)
+		g.drop(x) // somebody has killed it
+		if fresh {
+			return nil, fmt.Errorf("reach a guard: %w", err)
+		}
 	}
-	g.mu.Unlock()
-	return g.start()
+}
+
+// free returns an idle guard, nil if there is none.
+func (g *Guards) free() (*guard, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, errClosed
+	}
+	last := len(g.idle) - 1
+	if last < 0 {
+		return nil, nil
+	}
+	x := g.idle[last]
+	g.idle = g.idle[:last]
+	return x, nil
 }
 
 // start makes another guard. That takes some milliseconds, in which others go on.
 func (g *Guards) start() (*guard, error) {
 	self, err := selfPath()
 	if err != nil {
-		return nil, fmt.Errorf("start a guard: %w", err)
+		return nil, err
 	}
 	conn, theirs, err := socketpair()
 	if err != nil {
-		return nil, fmt.Errorf("start a guard: %w", err)
+		return nil, err
 	}
 	defer theirs.Close()
 	cmd := &exec.Cmd{
@@ -99,7 +118,7 @@ func (g *Guards) start() (*guard, error) {
 	}
 	if err := cmd.Start(); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("start a guard: %w", err)
+		return nil, err
 	}
 	// Room for all that a run may be told, so that who reads never waits for who runs.
 	x := &guard{pid: cmd.Process.Pid, conn: conn, news: make(chan news, 2)}
@@ -207,15 +226,5 @@ func (x *guard) listen() {
 			return
 		}
 		x.news <- n
-	}
-}
-
-// lost reports whether an idle guard is gone. It has nothing else to tell.
-func (x *guard) lost() bool {
-	select {
-	case <-x.news:
-		return true
-	default:
-		return false
 	}
 }

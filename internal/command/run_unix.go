@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ebbjobs/ebb"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -29,7 +31,18 @@ const (
 	rumour = time.Second
 )
 
-func supported() error { return nil }
+// fits says what of s cannot be on this system.
+func (s Spec) fits() error {
+	switch n, ok := s.Notice.(syscall.Signal); {
+	case s.Notice == nil:
+		return nil
+	case !ok:
+		return fmt.Errorf("notice %v is no signal of this system", s.Notice)
+	case n == syscall.SIGKILL || n == syscall.SIGSTOP:
+		return fmt.Errorf("%s is no notice: no program can heed it", unix.SignalName(n))
+	}
+	return nil
+}
 
 // run is one run of a program.
 type run struct {
@@ -59,11 +72,13 @@ func (h *Handler) Run(ctx context.Context, job *wire.Job) error {
 	if err != nil {
 		return &StartError{err}
 	}
-	guard, err := h.opt.Guards.take()
+	dir := newScratch()
+	// The guard knows of the folder before it is there, so that it never stays behind.
+	guard, err := h.opt.Guards.take(order{Scratch: []byte(dir)})
 	if err != nil {
 		return &StartError{err}
 	}
-	r := &run{h: h, ctx: ctx, log: h.opt.Log.With("jid", job.JID, "kind", job.Kind), guard: guard}
+	r := &run{h: h, ctx: ctx, log: h.opt.Log.With("jid", job.JID, "kind", job.Kind), dir: dir, guard: guard}
 	defer func() {
 		if r.unfit {
 			h.opt.Guards.drop(guard)
@@ -89,17 +104,14 @@ func (h *Handler) Run(ctx context.Context, job *wire.Job) error {
 		return err
 	}
 	r.tidy(done)
-	r.saved.look(true)
+	if done.Status != 0 { // else there is no next run
+		r.saved.look(true)
+	}
 	return r.verdict(done.Status, s.end.String())
 }
 
 // prepare makes the run's folder, with what the last run has left in it.
 func (r *run) prepare() error {
-	r.dir = newScratch()
-	// The guard knows of it before it is there, so that it never stays behind.
-	if err := r.tell(order{Scratch: []byte(r.dir)}); err != nil {
-		return err
-	}
 	if err := r.dir.make(); err != nil {
 		return err
 	}

@@ -24,7 +24,11 @@ func newScratch() scratch {
 	var random [4]byte
 	rand.Read(random[:])
 	name := "ebb-job-" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + hex.EncodeToString(random[:])
-	return scratch(filepath.Join(os.TempDir(), name))
+	dir := filepath.Join(os.TempDir(), name)
+	if abs, err := filepath.Abs(dir); err == nil { // the program need not run where we do
+		dir = abs
+	}
+	return scratch(dir)
 }
 
 func (s scratch) make() error {

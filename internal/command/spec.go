@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -53,9 +52,6 @@ func (s Spec) Check() error {
 	if s.Timeout < 0 || s.Snooze < 0 {
 		problems = append(problems, fmt.Errorf("timeout of %v and snooze of %v: a time is negative", s.Timeout, s.Snooze))
 	}
-	if s.Notice == syscall.SIGKILL {
-		problems = append(problems, errors.New("KILL is no notice: no program can heed it"))
-	}
 	if s.Dir != "" {
 		if info, err := os.Stat(s.Dir); err != nil {
 			problems = append(problems, err)
@@ -66,7 +62,7 @@ func (s Spec) Check() error {
 	if _, err := s.program(); err != nil {
 		problems = append(problems, err)
 	}
-	problems = append(problems, supported())
+	problems = append(problems, s.fits())
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("command: handler for %s: %w", s.Kind, err)
 	}

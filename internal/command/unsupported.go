@@ -26,9 +26,9 @@ func IsGuard([]string) bool { return false }
 // GuardMain is never called.
 func GuardMain() {}
 
-func supported() error {
+func (s Spec) fits() error {
 	return fmt.Errorf("programs as handlers need a unix system: %w", errors.ErrUnsupported)
 }
 
 // Run fails, as Check has said.
-func (h *Handler) Run(context.Context, *wire.Job) error { return &StartError{supported()} }
+func (h *Handler) Run(context.Context, *wire.Job) error { return &StartError{h.spec.fits()} }

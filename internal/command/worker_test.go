@@ -23,7 +23,7 @@ const workerVariable = "EBB_COMMAND_TEST_WORKER"
 // holds the lock on a file.
 type worker struct {
 	Dir, Script, Lease string
-	Slots              int
+	Slots              int // how many
 }
 
 func workerMain() int {

@@ -36,12 +36,15 @@ const (
 )
 
 // Progress begins one. What says what is done, total how much there is of it; 0 is
-// not known. The first line appears when it has taken a moment.
+// not known. The first line appears when it has taken a moment. What is written to
+// the same terminal meanwhile takes its place, and it comes back below.
 func (t *Terminal) Progress(what string, total int64) *Progress {
-	return &Progress{
-		w: t.Err, live: t.ErrWatched, unicode: t.Unicode, what: what, total: total, began: time.Now(), shown: time.Now(),
+	p := &Progress{
+		w: t.err, live: t.ErrWatched, unicode: t.Unicode, what: what, total: total, began: time.Now(), shown: time.Now(),
 		width: func() int { return t.width(t.errFile) },
 	}
+	t.changes.Store(p)
+	return p
 }
 
 // Set says how much is done, and anything else in a few words.

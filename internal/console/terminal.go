@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/charmbracelet/colorprofile"
 	"golang.org/x/term"
@@ -33,9 +34,27 @@ type Terminal struct {
 	Unicode bool
 
 	in      *bufio.Reader
-	outFile *os.File // nil: not a file
+	err     io.Writer                // as Err, and may write where a line changes
+	changes atomic.Pointer[Progress] // the line that does; nil: none
+	outFile *os.File                 // nil: not a file
 	errFile *os.File
 	columns int // COLUMNS; 0: not set
+}
+
+// stream takes away the line that changes before it writes on the same screen.
+type stream struct {
+	t       *Terminal
+	w       io.Writer
+	watched bool
+}
+
+func (s *stream) Write(b []byte) (n int, err error) {
+	if p := s.t.changes.Load(); p != nil && s.watched {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.erase()
+	}
+	return s.w.Write(b)
 }
 
 // defaultWidth is that of a terminal that does not tell.
@@ -45,11 +64,14 @@ const defaultWidth = 80
 // TERM, COLUMNS and the locale count.
 func New(in io.Reader, out, err io.Writer, environ []string) *Terminal {
 	t := &Terminal{
-		Out: colorprofile.NewWriter(out, environ), Err: colorprofile.NewWriter(err, environ), Raw: out,
+		Raw:       out,
 		InWatched: isTerminal(in), OutWatched: isTerminal(out), ErrWatched: isTerminal(err),
 		Unicode: speaksUnicode(environ),
 		in:      bufio.NewReader(in),
 	}
+	t.err = colorprofile.NewWriter(err, environ)
+	t.Out = &stream{t, colorprofile.NewWriter(out, environ), t.OutWatched}
+	t.Err = &stream{t, t.err, t.ErrWatched}
 	t.outFile, _ = out.(*os.File)
 	t.errFile, _ = err.(*os.File)
 	t.columns, _ = strconv.Atoi(variable(environ, "COLUMNS"))

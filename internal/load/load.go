@@ -72,7 +72,7 @@ type Latency struct {
 
 // ErrBusy says that somebody else measures, or that a measurement that was killed
 // has left its jobs.
-var ErrBusy = errors.New("load: there are jobs in the queue " + Queue)
+var ErrBusy = errors.New("there are jobs in the queue " + Queue)
 
 // Run measures one part after the other. Whatever happens, it leaves none of its
 // jobs behind, unless it is killed.

@@ -94,6 +94,25 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{
+		"": 7, "state:ready": 6, "queue:low": 4, "state:scheduled queue:low": 1, "-state:ready": 1, "state:dead": 0,
+		"queue:l*": -1, "queue:low,high": -1, "-queue:low": -1, "queue:low -queue:high": -1, "kind:AJob": -1, "x": -1,
+	} {
+		n, ok, err := parse(t, text).Count(t.Context(), filled(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			n = -1
+		}
+		if n != want {
+			t.Errorf("%q: %d, want %d", text, n, want)
+		}
+	}
+}
+
 func TestFindTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	var last [2]int64

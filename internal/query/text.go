@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -61,10 +62,8 @@ func (c *contains) holds(s *subject) bool {
 			return true
 		}
 	}
-	for _, tag := range j.Tags {
-		if c.fold.in(tag) {
-			return true
-		}
+	if slices.ContainsFunc(j.Tags, c.fold.in) {
+		return true
 	}
 	if !j.History.NoArgs && c.fold.inJSON(j.Args) {
 		return true

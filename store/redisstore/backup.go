@@ -151,7 +151,7 @@ func (s *Store) roomFor(ctx context.Context, in inventory) error {
 	for page := range slices.Chunk(slices.Collect(maps.Keys(in.types)), window) {
 		requests := make([]*request, len(page))
 		for i, name := range page {
-			requests[i] = &request{keys: []string{name}, args: []string{"MEMORY USAGE"}}
+			requests[i] = &request{args: []string{"MEMORY", "USAGE", name}}
 		}
 		replies, err := s.do(ctx, requests...)
 		if err != nil {

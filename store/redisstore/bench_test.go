@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,6 +106,105 @@ func BenchmarkFetchAck(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "jobs/s")
 			done()
+		})
+	}
+}
+
+// fill puts n jobs on the server as others would.
+func fill(b *testing.B, server *redistest.Server, n int, command func(payloads []string) []string) {
+	for from := 0; from < n; from += 1000 {
+		payloads := make([]string, min(1000, n-from))
+		for i := range payloads {
+			payloads[i] = strings.Replace(benchPayload, "46b06f2ee5da42f8e0b7076f", fmt.Sprintf("%024d", from+i), 1)
+		}
+		server.Do(command(payloads)...)
+	}
+}
+
+func queued(payloads []string) []string { return append([]string{"LPUSH", "queue:q"}, payloads...) }
+
+func retrying(payloads []string) []string {
+	command := []string{"ZADD", "retry"}
+	for i, p := range payloads {
+		command = append(command, strconv.Itoa(1795289561+i), p)
+	}
+	return command
+}
+
+// The time to walk a whole place; the server is held for a window at a time.
+func BenchmarkWalk(b *testing.B) {
+	for _, size := range []int{10_000, 1_000_000} {
+		server, s := benchStore(b)
+		fill(b, server, size, queued)
+		fill(b, server, size, retrying)
+		for _, q := range []store.Query{{Place: store.Retrying}, {Place: store.Retrying, Newest: true}, {Place: store.Ready, Queue: "q"}, {Place: store.Ready, Queue: "q", Newest: true}} {
+			b.Run(fmt.Sprintf("jobs=%d/%v/newest=%v", size, q.Place, q.Newest), func(b *testing.B) {
+				done := serverCPU(b, server, size)
+				for range b.N {
+					n := 0
+					for _, err := range s.Jobs(b.Context(), q) {
+						if err != nil {
+							b.Fatal(err)
+						}
+						n++
+					}
+					if n != size {
+						b.Fatalf("%d jobs of %d", n, size)
+					}
+				}
+				done()
+			})
+		}
+	}
+}
+
+// A batch of 500 is cleared from the front of a queue and comes back.
+func BenchmarkClearAndUndo(b *testing.B) {
+	for _, size := range []int{1_000, 1_000_000} {
+		server, s := benchStore(b)
+		server.Do("SADD", "queues", "q")
+		fill(b, server, size, queued)
+		b.Run(fmt.Sprintf("waiting=%d", size), func(b *testing.B) {
+			done := serverCPU(b, server, 500)
+			for range b.N {
+				var picks []store.Pick
+				for e, err := range s.Jobs(b.Context(), store.Query{Place: store.Ready, Queue: "q", Limit: 500}) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					picks = append(picks, store.Pick{Key: e.Key})
+				}
+				n, err := s.Delete(b.Context(), store.Undoable{Change: "c", For: time.Hour}, picks...)
+				if err != nil || n != 500 {
+					b.Fatal(n, err)
+				}
+				if u, err := s.Undo(b.Context(), "c", 0); err != nil || u.Back != 500 {
+					b.Fatal(u, err)
+				}
+			}
+			done()
+		})
+	}
+}
+
+// How long the server is held by a backup.
+func BenchmarkBackup(b *testing.B) {
+	for _, size := range []int{100_000, 1_000_000} {
+		server, s := benchStore(b)
+		server.Do("SADD", "queues", "q")
+		fill(b, server, size/2, queued)
+		fill(b, server, size/2, retrying)
+		b.Run(fmt.Sprintf("jobs=%d", size), func(b *testing.B) {
+			server.Do("CONFIG", "RESETSTAT")
+			for range b.N {
+				if err := s.Backup(b.Context(), io.Discard); err != nil {
+					b.Fatal(err)
+				}
+			}
+			_, usec, _ := strings.Cut(field(server.Do("INFO", "commandstats"), "cmdstat_exec"), "usec=")
+			usec, _, _ = strings.Cut(usec, ",")
+			held, _ := strconv.ParseFloat(usec, 64)
+			b.ReportMetric(held/1000/float64(b.N), "held-ms/op")
 		})
 	}
 }

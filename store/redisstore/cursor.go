@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"strconv"
+
+	"github.com/ebbjobs/ebb/store"
 )
 
 // A walk asks for a page first, so that whoever wants one screen waits for no more,
@@ -17,15 +19,19 @@ const (
 type row struct {
 	member string
 	score  float64
+	home   home // of a member of a set
 }
+
+func (r row) same(other row) bool { return r.member == other.member && r.score == other.score }
 
 // source is a list or a set that is walked from one end. Elements have numbers, from
 // 0 at that end, which change when others come and go.
 type source interface {
 	// read returns n rows from number at on, or fewer at the other end.
 	read(ctx context.Context, at, n int64) ([]row, error)
-	// find returns the number of r; or, where it is gone, one to go on from.
-	find(ctx context.Context, r row, at int64) (int64, error)
+	// find returns the number of r; or, where it is gone, one to go on from instead of
+	// at.
+	find(ctx context.Context, r row, at int64) (number int64, found bool, err error)
 	// slack is by how much numbers are expected to change between two reads.
 	slack() int64
 }
@@ -39,10 +45,19 @@ type cursor struct {
 
 	at     int64 // number of the row that comes next, when it was read
 	anchor row   // that row, after the first page
-	began  bool
+	pages  int   // so many were read
 	done   bool
 	size   int64
 	most   int64
+
+	ahead chan ahead // nil, or where the rows of the next page will come from
+}
+
+// ahead is a page that is read while its predecessor is looked at.
+type ahead struct {
+	rows []row
+	end  bool // there are no others behind them
+	err  error
 }
 
 func newCursor(s source, most int) *cursor {
@@ -60,52 +75,79 @@ func (c *cursor) next(ctx context.Context) (r row, ok bool, err error) {
 	return r, true, nil
 }
 
-// fill reads the next page, if there is one.
+// fill reads the next page, if there is one. From the second on it has the one after
+// that read meanwhile: who wants so much will want more.
 func (c *cursor) fill(ctx context.Context) error {
-	if c.done {
-		return nil
+	for len(c.page) == 0 && !c.done {
+		var next ahead
+		if c.ahead != nil {
+			next = <-c.ahead
+			c.ahead = nil
+		} else {
+			next = c.resume(ctx)
+		}
+		if next.err != nil {
+			return next.err
+		}
+		rows := next.rows
+		if c.done = next.end && int64(len(rows)) <= c.size; !c.done {
+			n := min(c.size, int64(len(rows))-1)
+			c.at, c.anchor, rows = c.at+n, rows[n], rows[:n]
+		}
+		c.page, c.size = rows, min(10*c.size, c.most)
+		if c.pages++; c.pages > 1 && !c.done {
+			to := make(chan ahead, 1)
+			c.ahead = to
+			go func() { to <- c.resume(ctx) }() // until it is done it has the cursor but for its page
+		}
 	}
-	rows, err := c.resume(ctx)
-	if err != nil {
-		return err
-	}
-	c.began, c.done = true, int64(len(rows)) <= c.size
-	if !c.done {
-		c.at, c.anchor = c.at+c.size, rows[c.size]
-		rows = rows[:c.size]
-	}
-	c.page, c.size = rows, min(10*c.size, c.most)
 	return nil
 }
 
-// resume reads rows from where the last page ended: one more than a page, if there
-// are so many.
-func (c *cursor) resume(ctx context.Context) ([]row, error) {
-	if !c.began {
-		return c.read(ctx, 0, c.size+1)
+// close waits for what is still being read.
+func (c *cursor) close() {
+	if c.ahead != nil {
+		<-c.ahead
 	}
-	for range 3 { // the third time whatever is there, as others go on
+}
+
+// resume reads from where the last page ended: at least one row if there is any.
+func (c *cursor) resume(ctx context.Context) ahead {
+	if c.pages == 0 {
+		return c.from(ctx, 0, c.size+1)
+	}
+	for range 20 { // whoever is quicker than that so often may lose a few
 		from := max(0, c.at-c.slack())
-		rows, err := c.read(ctx, from, c.at-from+c.size+1+c.slack())
-		if err != nil {
-			return nil, err
+		next := c.from(ctx, from, c.at-from+c.size+1+c.slack())
+		if next.err != nil {
+			return next
 		}
-		if i := nearest(rows, c.anchor, int(c.at-from)); i >= 0 {
-			c.at, rows = from+int64(i), rows[i:]
-			return rows[:min(int64(len(rows)), c.size+1)], nil
+		if i := nearest(next.rows, c.anchor, int(c.at-from)); i >= 0 {
+			c.at, next.rows = from+int64(i), next.rows[i:]
+			return next
 		}
-		if c.at, err = c.find(ctx, c.anchor, c.at); err != nil {
-			return nil, err
+		var found bool
+		if c.at, found, next.err = c.find(ctx, c.anchor, c.at); next.err != nil {
+			return next
+		}
+		if !found {
+			break
 		}
 	}
-	return c.read(ctx, c.at, c.size+1)
+	return c.from(ctx, c.at, c.size+1)
+}
+
+// from reads n rows.
+func (c *cursor) from(ctx context.Context, at, n int64) ahead {
+	rows, err := c.read(ctx, at, n)
+	return ahead{rows, int64(len(rows)) < n, err}
 }
 
 // nearest returns the index of r among rows that is nearest to i, or -1.
 func nearest(rows []row, r row, i int) int {
 	for d := range len(rows) {
 		for _, at := range [2]int{i - d, i + d} {
-			if at >= 0 && at < len(rows) && rows[at] == r {
+			if at >= 0 && at < len(rows) && rows[at].same(r) {
 				return at
 			}
 		}
@@ -144,31 +186,34 @@ func (l list) read(ctx context.Context, at, n int64) ([]row, error) {
 
 // find takes as long as the way from the end. A row that is gone from the front went
 // in its turn, after all before it; from the back nobody can tell.
-func (l list) find(ctx context.Context, r row, at int64) (int64, error) {
+func (l list) find(ctx context.Context, r row, at int64) (number int64, found bool, err error) {
 	rank, gone := "-1", int64(0)
 	if l.newest {
 		rank, gone = "1", at
 	}
 	replies, err := l.s.do(ctx, command("LPOS", l.name, r.member, "RANK", rank), command("LLEN", l.name))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	i, err := replies[0].AsInt64()
 	if err != nil {
-		return gone, nil
+		return gone, false, nil
 	}
 	if n, _ := replies[1].AsInt64(); !l.newest {
 		i = n - 1 - i
 	}
-	return max(i, 0), nil
+	return max(i, 0), true, nil
 }
 
 // set is a sorted set, walked from its lowest score or from its highest.
 type set struct {
 	s      *Store
-	name   string
+	place  store.Place
+	queue  string // in a cluster, whose set it is
 	newest bool
 }
+
+func (z set) name() string { return z.s.set(z.place, z.queue) }
 
 // slack of a set is none, since it knows the rank of each member.
 func (z set) slack() int64 { return 0 }
@@ -178,7 +223,7 @@ func (z set) read(ctx context.Context, at, n int64) ([]row, error) {
 	if z.newest {
 		verb = "ZREVRANGE"
 	}
-	reply, err := z.s.one(ctx, command(verb, z.name, strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
+	reply, err := z.s.one(ctx, command(verb, z.name(), strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
 	if err != nil {
 		return nil, err
 	}
@@ -186,25 +231,35 @@ func (z set) read(ctx context.Context, at, n int64) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	members := make([]string, len(scores))
+	for i, sc := range scores {
+		members[i] = sc.Member
+	}
+	homes, err := z.s.queuesOf(ctx, z.queue, members)
+	if err != nil {
+		return nil, err
+	}
 	rows := make([]row, len(scores))
 	for i, sc := range scores {
-		rows[i] = row{sc.Member, sc.Score}
+		rows[i] = row{sc.Member, sc.Score, homes[i]}
 	}
 	return rows, nil
 }
 
-func (z set) find(ctx context.Context, r row, _ int64) (int64, error) {
+func (z set) find(ctx context.Context, r row, _ int64) (number int64, found bool, err error) {
 	score := strconv.FormatFloat(r.score, 'g', -1, 64)
 	verb, min, max := "ZRANK", "-inf", "("+score
 	if z.newest {
 		verb, min, max = "ZREVRANK", "("+score, "+inf"
 	}
-	replies, err := z.s.do(ctx, command(verb, z.name, r.member), command("ZSCORE", z.name, r.member), command("ZCOUNT", z.name, min, max))
+	replies, err := z.s.do(ctx, command(verb, z.name(), r.member), command("ZSCORE", z.name(), r.member), command("ZCOUNT", z.name(), min, max))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if now, err := replies[1].AsFloat64(); err == nil && now == r.score {
-		return replies[0].AsInt64()
+		number, err = replies[0].AsInt64()
+		return number, true, err
 	}
-	return replies[2].AsInt64() // those of the same moment come once more
+	number, err = replies[2].AsInt64() // those of the same moment come once more
+	return number, false, err
 }

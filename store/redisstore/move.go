@@ -74,7 +74,7 @@ const moveWidth = 11
 // One script moves so many jobs and bytes at most: the server does nothing else
 // meanwhile.
 const (
-	handful      = 500
+	handful      = 250
 	handfulBytes = 1 << 20
 )
 

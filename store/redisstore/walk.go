@@ -80,22 +80,26 @@ func (w *walk) ready(ctx context.Context) error {
 		slices.Reverse(lists)
 	}
 	for _, name := range lists {
-		c := newCursor(list{w.s, name, w.q.Newest}, window)
-		for {
-			row, ok, err := c.next(ctx)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			k := key{place: store.Ready, queue: w.q.Queue, member: row.member}
-			if err := w.emit(k, store.Entry{Payload: []byte(row.member)}); err != nil {
-				return err
-			}
+		if err := w.list(ctx, list{w.s, name, w.q.Newest}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (w *walk) list(ctx context.Context, l list) error {
+	c := newCursor(l, window)
+	defer c.close()
+	for {
+		row, ok, err := c.next(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		k := key{place: store.Ready, queue: w.q.Queue, member: row.member}
+		if err := w.emit(k, store.Entry{Payload: []byte(row.member)}); err != nil {
+			return err
+		}
+	}
 }
 
 // keeping walks what processes hold, in the order of their names.
@@ -151,27 +155,30 @@ func (w *walk) sets(ctx context.Context) error {
 			of = []string{w.q.Queue}
 		}
 	}
-	var shelves []*setWalk
+	var cursors []*cursor
 	for _, q := range of {
-		source := set{w.s, w.s.set(w.q.Place, q), w.q.Newest}
-		shelves = append(shelves, &setWalk{s: w.s, queue: q, cursor: newCursor(source, max(pageSize, 10*window/len(of)))})
+		c := newCursor(set{w.s, w.q.Place, q, w.q.Newest}, max(pageSize, 10*window/len(of)))
+		defer c.close()
+		cursors = append(cursors, c)
 	}
 	for {
-		var first *setWalk
-		for _, sh := range shelves {
-			if err := sh.fill(ctx); err != nil {
-				return err
+		var first *cursor
+		for _, c := range cursors {
+			if len(c.page) == 0 {
+				if err := c.fill(ctx); err != nil {
+					return err
+				}
 			}
-			if len(sh.page) > 0 && (first == nil || w.before(sh.page[0], first.page[0])) {
-				first = sh
+			if len(c.page) > 0 && (first == nil || w.before(c.page[0], first.page[0])) {
+				first = c
 			}
 		}
 		if first == nil {
 			return nil
 		}
-		row, home := first.page[0], first.homes[0]
-		first.page, first.homes = first.page[1:], first.homes[1:]
-		k := key{place: w.q.Place, queue: home.queue, stray: home.stray, member: row.member}
+		row := first.page[0]
+		first.page = first.page[1:]
+		k := key{place: w.q.Place, queue: row.home.queue, stray: row.home.stray, member: row.member}
 		e := store.Entry{Payload: bare(row.member), At: time.UnixMicro(int64(math.Round(row.score * 1e6))).UTC()}
 		if err := w.emit(k, e); err != nil {
 			return err
@@ -186,30 +193,6 @@ func (w *walk) before(a, b row) bool {
 		return a.score >= b.score
 	}
 	return a.score < b.score
-}
-
-// setWalk is a walk of one set, with the queues of its members.
-type setWalk struct {
-	*cursor
-	s     *Store
-	queue string // in a cluster, whose set it is
-	homes []home
-}
-
-func (sw *setWalk) fill(ctx context.Context) error {
-	if len(sw.page) > 0 {
-		return nil
-	}
-	if err := sw.cursor.fill(ctx); err != nil {
-		return err
-	}
-	members := make([]string, len(sw.page))
-	for i, row := range sw.page {
-		members[i] = row.member
-	}
-	var err error
-	sw.homes, err = sw.s.queuesOf(ctx, sw.queue, members)
-	return err
 }
 
 // key finds an entry again: the exact member of its list or set.
