@@ -253,7 +253,8 @@ func (b *batches) again(ctx context.Context) error {
 		return b.changed(sent)
 	}
 	if forget && b.flags.uncertain == "skip" {
-		return b.taken()
+		b.taken()
+		return nil
 	}
 	return b.send(ctx, true)
 }
@@ -281,7 +282,6 @@ func (b *batches) next(ctx context.Context, skipBad bool) (more bool, err error)
 	line, err := b.lines.Next()
 	switch {
 	case err == io.EOF:
-		b.end = b.here()
 		return false, nil
 	case errors.Is(err, export.ErrTooLong):
 		err = fmt.Errorf("it is longer than %s", console.Bytes(export.DefaultMaxLine))
@@ -349,13 +349,17 @@ func (b *batches) flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if len(b.ready)+len(b.later) == 0 {
-		return b.taken()
+	first := b.ready
+	if len(first) == 0 {
+		first = b.later
+	}
+	if len(first) == 0 { // bad lines alone
+		b.taken()
+		return nil
 	}
 	b.rest.Batch++
 	b.rest.Since, b.rest.SkipBad = b.a.now().UTC(), b.flags.skipBad
-	b.rest.Sent = new(b.end)
-	b.rest.First = append(b.ready[:len(b.ready):len(b.ready)], b.later...)[0].JID
+	b.rest.Sent, b.rest.First = new(b.end), first[0].JID
 	if err := b.record(ctx); err != nil {
 		b.rest.Sent = nil // nothing was sent
 		return err
@@ -364,14 +368,13 @@ func (b *batches) flush(ctx context.Context) error {
 }
 
 // taken notes that the batch is in. The next record tells it.
-func (b *batches) taken() error {
+func (b *batches) taken() {
 	b.change.Done += int64(len(b.ready) + len(b.later))
 	b.change.Missed += b.bad
 	b.scheduled += int64(len(b.later))
 	b.rest.Done, b.rest.Sent, b.rest.First = b.end, nil, ""
 	b.ready, b.later, b.bytes, b.bad = b.ready[:0], b.later[:0], 0, 0
 	b.show()
-	return nil
 }
 
 func (b *batches) show() {

@@ -362,7 +362,7 @@ func TestBulkSurvivesKills(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lines := map[string]int{"sqlite": 60_000, "redis": 200_000}[name]
+			lines := map[string]int{"sqlite": 60_000, "redis": 120_000}[name]
 			file, url := fileOf(t, lines), url(t)
 			s, err := storeurl.Open(t.Context(), url)
 			if err != nil {

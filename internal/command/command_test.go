@@ -52,10 +52,10 @@ func TestExitCodes(t *testing.T) {
 func TestErrorsReadWell(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"exit status 3":                             &ExitError{Code: 3},
-		"exit status 3: one\ntwo":                   &ExitError{Code: 3, Stderr: "one\ntwo"},
-		"ended by SIGTERM: late":                    &SignalError{Signal: "SIGTERM", Ours: true, Stderr: "late"},
-		"killed by SIGSEGV, which ebb has not sent": &SignalError{Signal: "SIGSEGV"},
+		"exit status 3":                                                 &ExitError{Code: 3},
+		"two (exit status 3)\none\ntwo":                                 &ExitError{Code: 3, Stderr: "one\ntwo"},
+		"late (ended by SIGTERM)":                                       &SignalError{Signal: "SIGTERM", Ours: true, Stderr: "late"},
+		"killed by SIGSEGV, which ebb has not sent":                     &SignalError{Signal: "SIGSEGV"},
 		"killed by SIGKILL, which ebb has not sent (was memory short?)": &SignalError{Signal: "SIGKILL"},
 		"the guard of the program was killed, and the program with it":  &GuardError{},
 		"program was not started: x: no such file or directory":         &StartError{fmt.Errorf("x: %w", syscall.ENOENT)},

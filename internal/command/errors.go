@@ -1,6 +1,9 @@
 package command
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ExitError is a program that says that it has failed.
 type ExitError struct {
@@ -41,9 +44,16 @@ func (*GuardError) Error() string {
 	return "the guard of the program was killed, and the program with it"
 }
 
+// with says what happened, below the last line of standard error, which mostly says
+// why: lists have room for the beginning only. If there is more, all of it follows.
 func with(what, stderr string) string {
-	if stderr == "" {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	switch {
+	case last == "":
 		return what
+	case len(lines) == 1:
+		return last + " (" + what + ")"
 	}
-	return what + ": " + stderr
+	return last + " (" + what + ")\n" + stderr
 }

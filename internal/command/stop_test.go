@@ -157,7 +157,7 @@ func TestTimeout(t *testing.T) {
 	}
 	eventually(t, "the job is buried", func() bool { return len(s.jobs(c, store.Dead)) == 1 })
 	j := s.jobs(c, store.Dead)[0]
-	if j.ErrorClass != "timeout" || !strings.Contains(j.ErrorMessage, "exit status 143: ") || !strings.HasSuffix(j.ErrorMessage, "too slow") {
+	if j.ErrorClass != "timeout" || !strings.Contains(j.ErrorMessage, "too slow (exit status 143)") {
 		t.Errorf("failed with %s: %s", j.ErrorClass, j.ErrorMessage)
 	}
 	var deadline int64
@@ -198,7 +198,7 @@ func TestFailure(t *testing.T) {
 	}
 	eventually(t, "the job is buried", func() bool { return len(s.jobs(c, store.Dead)) == 1 })
 	j := s.jobs(c, store.Dead)[0]
-	if j.ErrorClass != "command.ExitError" || !strings.HasPrefix(j.ErrorMessage, "exit status 3: 99") ||
+	if j.ErrorClass != "command.ExitError" || !strings.HasPrefix(j.ErrorMessage, "no such image (exit status 3)\n99") ||
 		!strings.HasSuffix(j.ErrorMessage, "\n100000\nno such image") || len(j.ErrorMessage) > maxTail+100 {
 		t.Errorf("failed with %s: %s", j.ErrorClass, j.ErrorMessage)
 	}
