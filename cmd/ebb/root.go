@@ -42,6 +42,9 @@ other language, and shows what becomes of them.`,
 			if len(args) == 0 {
 				return cmd.Help()
 			}
+			if found, err := a.lookUp(cmd.Context(), cmd, args[0]); found || err != nil {
+				return err
+			}
 			return unknownCommand(cmd, args[0])
 		},
 	}
@@ -94,15 +97,19 @@ func refuseUnknown(c *cobra.Command) {
 	}
 }
 
-func unknownCommand(cmd *cobra.Command, name string) error {
-	var names []string
+// commandNames are what may follow a command.
+func commandNames(cmd *cobra.Command) (names []string) {
 	for _, c := range cmd.Commands() {
 		if !c.Hidden {
 			names = append(append(names, c.Name()), c.Aliases...)
 		}
 	}
+	return names
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
 	err := fmt.Errorf("unknown command %q for %q", name, cmd.CommandPath())
-	if near := nearest.To(name, names); near != "" {
+	if near := nearest.To(name, commandNames(cmd)); near != "" {
 		return code(exitUsage, store.WithHint(err, "did you mean %s %s?", cmd.CommandPath(), near))
 	}
 	return code(exitUsage, store.WithHint(err, "%s --help lists what there is", cmd.CommandPath()))
