@@ -8,13 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/ebbjobs/ebb"
-	"github.com/ebbjobs/ebb/internal/config"
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/storeurl"
@@ -135,63 +132,19 @@ func (a *app) say(format string, args ...any) {
 	fmt.Fprintf(a.term.Err, format+"\n", args...)
 }
 
-// writable refuses if somebody has said that nothing is to be changed.
-func (a *app) writable() error {
-	s, err := a.settings(config.Input{})
-	if err != nil || !s.ReadOnly {
+// watch calls show with the store again and again until ctx ends, on a screen of its
+// own where a person watches. A zero every calls it once.
+func (a *app) watch(ctx context.Context, every time.Duration, show func(context.Context, store.Store) error) error {
+	s, err := a.openExisting(ctx)
+	if err != nil {
 		return err
 	}
-	what := s.Source("readonly")
-	if what != "EBB_READONLY" {
-		what = "readonly in " + what
-	}
-	return code(exitRefused, store.WithHint(fmt.Errorf("refused: %s is set, so nothing is changed", what), "unset %s", what))
-}
-
-// confirm settles whether a change is made. What says what would happen, in a
-// sentence. It asks a person, wants --yes where there is none to ask, and reports
-// false without an error when the answer is no or --dry-run was given.
-func (a *app) confirm(what string) (bool, error) { return a.confirmTyping(what, "") }
-
-// confirmTyping is confirm for changes so large that a y is too easily typed: the
-// answer must be word.
-func (a *app) confirmTyping(what, word string) (bool, error) {
-	switch {
-	case a.flags.dryRun:
-		a.say("%s (nothing is changed: --dry-run)", what)
-		return false, nil
-	case a.flags.yes:
-		return true, nil
-	}
-	a.say("%s", what)
-	question := "Go on? [y/N]"
-	if word != "" {
-		question = "Type " + word + " to go on:"
-	}
-	answer, err := a.term.Ask(question)
-	if errors.Is(err, console.ErrNobody) {
-		return false, code(exitUsage, store.WithHint(errors.New("nobody is there to confirm this"), "add --yes, or --dry-run to see what would happen"))
-	}
-	if err != nil {
-		return false, errInterrupted
-	}
-	answer = strings.ToLower(answer)
-	if word != "" && answer == strings.ToLower(word) || word == "" && (answer == "y" || answer == "yes") {
-		return true, nil
-	}
-	a.say("nothing was changed")
-	return false, nil
-}
-
-// watch calls show again and again until ctx ends, on a screen of its own where a
-// person watches. A zero every calls it once.
-func (a *app) watch(ctx context.Context, every time.Duration, show func(context.Context) error) error {
 	if every <= 0 {
-		return show(ctx)
+		return show(ctx, s)
 	}
 	for tick := time.Tick(every); ; {
 		a.term.Restart()
-		if err := show(ctx); err != nil {
+		if err := show(ctx, s); err != nil {
 			return ignoreEnd(ctx, err)
 		}
 		select {
@@ -206,41 +159,4 @@ func (a *app) watch(ctx context.Context, every time.Duration, show func(context.
 // which it was called: one file may be several programs.
 func again(self string, args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: self, Args: append([]string{os.Args[0]}, args...)}
-}
-
-// ignoreEnd returns err unless it only says that ctx has ended.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-// errInterrupted is the cause of a command's context once ^C was pressed or TERM
-// came.
-var errInterrupted = errors.New("interrupted")
-
-// interruptible ends the context at the first INT or TERM, so that the command can
-// stop where it is safe, and the whole program at the second.
-func interruptible(ctx context.Context, a *app) (context.Context, func()) {
-	ctx, end := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-			end(errInterrupted)
-		case <-ctx.Done():
-			return
-		}
-		if _, again := <-signals; again {
-			a.say("ebb: interrupted twice: what was under way may be done or not; running the command again is safe")
-			os.Exit(exitInterrupted)
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		end(nil)
-		close(signals)
-	}
 }

@@ -56,30 +56,23 @@ One that is unfinished still runs, or was stopped: --resume ID goes on with it.`
 		Example: example("ebb audit", "ebb audit --limit 5", "ebb audit -o json"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.watch(cmd.Context(), every, func(ctx context.Context) error {
-				s, err := a.openExisting(ctx)
-				if err != nil {
-					return err
-				}
-				_, err = a.changeList().print(a, a.changes(ctx, s, limit))
+			return a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) error {
+				_, err := a.changeList().print(a, limited(a.changes(ctx, s), limit))
 				return err
 			})
 		},
 	}
-	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "at most so many (default: all)")
 	a.listFlags(cmd)
+	limitFlag(cmd, &limit)
 	watchFlag(cmd, &every)
 	return cmd
 }
 
-func (a *app) changes(ctx context.Context, s store.Inspector, limit int) iter.Seq2[changeRow, error] {
+// changes are the changes by hand, the latest first.
+func (a *app) changes(ctx context.Context, s store.Inspector) iter.Seq2[changeRow, error] {
 	return func(yield func(changeRow, error) bool) {
-		n := 0
 		for c, err := range s.Changes(ctx) {
 			if !yield(newChangeRow(c, a.now()), err) || err != nil {
-				return
-			}
-			if n++; n == limit {
 				return
 			}
 		}

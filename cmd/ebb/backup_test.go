@@ -32,7 +32,7 @@ func TestReplaceFile(t *testing.T) {
 			if test.before != "" {
 				os.WriteFile(name, []byte(test.before), 0o600)
 			}
-			if err := replaceFile(name, test.write); !errors.Is(err, test.err) {
+			if err := replaceFile(name, 0o600, test.write); !errors.Is(err, test.err) {
 				t.Errorf("got %v, want %v", err, test.err)
 			}
 			if got, err := os.ReadFile(name); err != nil || string(got) != test.want {

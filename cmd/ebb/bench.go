@@ -23,7 +23,7 @@ func newBench(a *app) *cobra.Command {
 	var report, worker string
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure a store, and that kills lose nothing",
+		Short: "Measure a store, and check that kills lose nothing",
 		Long: `Measure your store from where you are: enqueueing one by one and in batches, draining
 with one process, and how long an idle process takes to begin a job that was just
 enqueued. With --kill, worker processes are killed while they drain, and every job is

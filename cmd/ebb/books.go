@@ -76,8 +76,8 @@ them: what the jobs were is in the stops and the audit trail of that time.`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			balanced := true
-			err := a.watch(cmd.Context(), every, func(ctx context.Context) (err error) {
-				balanced, err = a.books(ctx)
+			err := a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) (err error) {
+				balanced, err = a.books(ctx, s)
 				return err
 			})
 			if err == nil && !balanced {
@@ -93,11 +93,7 @@ them: what the jobs were is in the stops and the audit trail of that time.`,
 
 // books prints the books, what does not balance before all else, and reports
 // whether everything does.
-func (a *app) books(ctx context.Context) (balanced bool, err error) {
-	s, err := a.openExisting(ctx)
-	if err != nil {
-		return false, err
-	}
+func (a *app) books(ctx context.Context, s store.Inspector) (balanced bool, err error) {
 	processes, err := s.Processes(ctx)
 	if err != nil {
 		return false, err
@@ -185,24 +181,4 @@ func (a *app) bookList() *list[bookRow] {
 		name: func(b bookRow) string { return b.Queue },
 		none: "no books yet: the first job opens them",
 	}
-}
-
-// difference is 0 where books balance. Where they cannot be kept it says whose doing
-// that is.
-func (a *app) difference(n *int64) any {
-	switch {
-	case n == nil:
-		return "shared"
-	case *n == 0 || !a.term.OutWatched:
-		return *n
-	}
-	return styled{console.Count(*n), console.Bad}
-}
-
-// roomy makes a column one for wide lines only, where a person's has fewer cells.
-func (a *app) roomy(l look, cells int) look {
-	if a.term.OutWatched && a.term.Width() < cells {
-		return l | wide
-	}
-	return l
 }

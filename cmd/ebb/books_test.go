@@ -59,8 +59,9 @@ func TestBooks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				a, out, said := appOn(&bookkeeper{looks: test.looks})
-				balanced, err := a.books(t.Context())
+				s := &bookkeeper{looks: test.looks}
+				a, out, said := appOn(s)
+				balanced, err := a.books(t.Context(), s)
 				if err != nil || balanced != test.balanced {
 					t.Errorf("balanced: %v, %v; want %v", balanced, err, test.balanced)
 				}
@@ -79,8 +80,9 @@ func TestBooks(t *testing.T) {
 func TestBooksBesideRuby(t *testing.T) {
 	t.Parallel()
 	ruby := store.Process{Lang: "ruby", Presence: store.Presence{Groups: []store.Group{{Queues: []store.Share{{Queue: "q"}}}}}}
-	a, out, said := appOn(&bookkeeper{looks: [][]store.Books{{{Queue: "q", Accepted: 1}}}, processes: []store.Process{ruby}})
-	if balanced, err := a.books(t.Context()); err != nil || !balanced || said.Len() > 0 {
+	s := &bookkeeper{looks: [][]store.Books{{{Queue: "q", Accepted: 1}}}, processes: []store.Process{ruby}}
+	a, out, said := appOn(s)
+	if balanced, err := a.books(t.Context(), s); err != nil || !balanced || said.Len() > 0 {
 		t.Errorf("balanced: %v, %v, said %q", balanced, err, said)
 	}
 	if !strings.HasSuffix(out.String(), "\t0\tshared\n") {

@@ -5,16 +5,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ebbjobs/ebb/internal/nearest"
-	"github.com/ebbjobs/ebb/store"
 )
 
 func newCompletion(a *app) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:   "completion " + strings.Join(shells, "|"),
-		Short: "Print what makes a shell complete ebb's commands",
+		Short: "Print the completion script of a shell",
 		Long: `Print a script that makes a shell complete commands, flags and, where the store
 answers at once, the names of queues. Load it in the shell's start file:
 
@@ -38,10 +35,7 @@ answers at once, the names of queues. Load it in the shell's start file:
 				return root.GenPowerShellCompletionWithDesc(out)
 			}
 			err := fmt.Errorf("there is no completion for %q", args[0])
-			if near := nearest.To(args[0], shells); near != "" {
-				return code(exitUsage, store.WithHint(err, "did you mean ebb completion %s?", near))
-			}
-			return code(exitUsage, store.WithHint(err, "there is %s", strings.Join(shells, ", ")))
+			return code(exitUsage, meant(err, args[0], shells, "ebb completion %s", "there is "+strings.Join(shells, ", ")))
 		},
 	}
 }

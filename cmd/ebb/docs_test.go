@@ -419,11 +419,7 @@ func actor(t *testing.T, url string) {
 	var acting sync.WaitGroup
 	acting.Go(func() {
 		for pause := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; {
-			orders, err := s.Beat(ctx, p, time.Minute)
-			if errors.Is(err, store.ErrLeft) { // the next example wants somebody again
-				p.ID = store.Identity(strings.TrimSuffix(string(p.ID), "0") + "1")
-				p.State = "running"
-			}
+			orders, _ := s.Beat(ctx, p, time.Minute)
 			for _, c := range orders.Commands {
 				switch c.Verb {
 				case store.Quiet:
@@ -431,7 +427,11 @@ func actor(t *testing.T, url string) {
 				case store.Resume:
 					p.State = "running"
 				case store.Stop:
-					s.Leave(ctx, store.Call{By: p.ID, Lane: store.LaneVerdict, Seq: 1}, store.Farewell{ID: p.ID, Report: store.StopReport{ID: p.ID, Reason: "stop command"}})
+					left := p.ID
+					p.ID = store.Identity(strings.TrimSuffix(string(p.ID), "0") + "1")
+					p.State = "running"
+					s.Beat(ctx, p, time.Minute) // the next example wants somebody again
+					s.Leave(ctx, store.Call{By: left, Lane: store.LaneVerdict, Seq: 1}, store.Farewell{ID: left, Report: store.StopReport{ID: left, Reason: "stop command"}})
 				}
 			}
 			select {

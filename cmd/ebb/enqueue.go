@@ -56,8 +56,8 @@ func newEnqueue(a *app) *cobra.Command {
 	var f enqueueFlags
 	cmd := &cobra.Command{
 		Use:   "enqueue KIND [ARGS…] | --from FILE",
-		Short: "Put a job, or a file of jobs",
-		Long: `Put a job of any kind, whichever program runs it.
+		Short: "Enqueue a job, or a file of jobs",
+		Long: `Enqueue a job of any kind, whichever program runs it.
 
 Each of ARGS is an argument of the job: JSON where it reads as JSON, so that 42 is
 a number and true a boolean, and else a string. --string makes strings of them all,

@@ -48,11 +48,7 @@ or text; all must hold. ebb help queries tells them all. Quote it for your shell
 			if a.term.OutWatched && !cmd.Flags().Changed("limit") && a.flags.output != formLines {
 				l.limit = screenful
 			}
-			return a.watch(cmd.Context(), l.every, func(ctx context.Context) error {
-				s, err := a.openExisting(ctx)
-				if err != nil {
-					return err
-				}
+			return a.watch(cmd.Context(), l.every, func(ctx context.Context, s store.Store) error {
 				return l.print(ctx, a, s, q)
 			})
 		},
@@ -67,7 +63,7 @@ or text; all must hold. ebb help queries tells them all. Quote it for your shell
 }
 
 func (l *jobsLs) print(ctx context.Context, a *app, s store.Store, q *query.Query) error {
-	n, err := a.jobList().print(a, l.rows(ctx, a, s, q))
+	n, err := a.jobList().print(a, limited(l.rows(ctx, a, s, q), l.limit))
 	if err != nil || n < l.limit || l.limit == 0 || !a.term.ErrWatched {
 		return err
 	}
@@ -80,7 +76,6 @@ func (l *jobsLs) rows(ctx context.Context, a *app, s store.Store, q *query.Query
 		search := query.Search{Newest: l.sort == "newest"}
 		progress := a.searching(&search)
 		defer progress.End()
-		n := 0
 		for e, err := range q.Find(ctx, s, search) {
 			if err != nil {
 				yield(jobRow{}, err)
@@ -89,26 +84,8 @@ func (l *jobsLs) rows(ctx context.Context, a *app, s store.Store, q *query.Query
 			if !yield(newJobRow(e), nil) {
 				return
 			}
-			if n++; n == l.limit {
-				return
-			}
 		}
 	}
-}
-
-// searching makes a search show how far it is, where a person watches.
-func (a *app) searching(search *query.Search) *console.Progress {
-	progress := a.term.Progress("searching", 0)
-	if a.term.ErrWatched {
-		search.Looked = func(n, of int64) {
-			note := ""
-			if of > 0 {
-				note = fmt.Sprintf("%d %%", 100*n/of)
-			}
-			progress.Set(n, note)
-		}
-	}
-	return progress
 }
 
 // countFor is how long a person waits for the number of rows that are not shown.

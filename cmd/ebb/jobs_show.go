@@ -82,11 +82,7 @@ it is said what became of it then.`,
 		Example: example("ebb jobs show 0199aa00bb00cc00dd000009", "ebb jobs show 0009", "ebb jobs show 0009 --payload -o json"),
 		Args:    exactly("JID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.watch(cmd.Context(), every, func(ctx context.Context) error {
-				s, err := a.openExisting(ctx)
-				if err != nil {
-					return err
-				}
+			return a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) error {
 				return a.showJob(ctx, s, strings.TrimPrefix(args[0], "…"), payload)
 			})
 		},
@@ -281,7 +277,7 @@ func (a *app) showGone(ctx context.Context, s store.Store, jid string) error {
 			return err
 		}
 		for _, f := range stop.Jobs {
-			if f.JID != jid && (len(jid) < 4 || !strings.HasSuffix(f.JID, jid)) {
+			if !query.IsJID(f.JID, jid) {
 				continue
 			}
 			info := fateInfo{f.JID, "gone", f.Kind, f.Queue, f.Fate, f.Note, string(stop.ID), stop.Release, stop.Ended.UTC()}

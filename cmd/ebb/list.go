@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,11 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/ebbjobs/ebb/internal/console"
-	"github.com/ebbjobs/ebb/internal/nearest"
-	"github.com/ebbjobs/ebb/store"
 )
 
 // column is one column of a list: what it is called in --fields and, in capitals,
@@ -42,12 +36,6 @@ type list[T any] struct {
 	columns []column[T]
 	name    func(T) string // what -o name prints
 	none    string         // what a person is told where there are no rows
-}
-
-// listFlags gives a command the flags of a list.
-func (a *app) listFlags(cmd *cobra.Command) {
-	a.outputFlag(cmd, formTable, formWide, formJSON, formLines, formName)
-	cmd.Flags().StringSliceVar(&a.flags.fields, "fields", nil, "only these `COLUMNS`, in this order")
 }
 
 // The head of a table waits for so many rows, or for so long, to see how wide its
@@ -79,6 +67,21 @@ func (l *list[T]) print(a *app, rows iter.Seq2[T, error]) (n int, err error) {
 		a.say("%s", l.none)
 	}
 	return n, nil
+}
+
+// limited ends rows after so many; 0 is no limit.
+func limited[T any](rows iter.Seq2[T, error], most int) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		n := 0
+		for row, err := range rows {
+			if !yield(row, err) {
+				return
+			}
+			if n++; n == most {
+				return
+			}
+		}
+	}
 }
 
 // printAll prints rows that are all there.
@@ -136,11 +139,7 @@ func (l *list[T]) chosen(a *app) (columns []column[T], err error) {
 }
 
 func noField(field string, names []string) error {
-	err := fmt.Errorf("there is no field %q", field)
-	if near := nearest.To(field, names); near != "" {
-		return code(exitUsage, store.WithHint(err, "did you mean %s?", near))
-	}
-	return code(exitUsage, store.WithHint(err, "there are %s", strings.Join(names, ", ")))
+	return code(exitUsage, meant(fmt.Errorf("there is no field %q", field), field, names, "%s", "there are "+strings.Join(names, ", ")))
 }
 
 func (l *list[T]) cells(a *app, columns []column[T], row T) []string {
@@ -217,92 +216,30 @@ func (t *slowTable) flush() {
 	t.held = nil
 }
 
-func (l *list[T]) jsonWriter(a *app) (write func(T) error, end func() error, err error) {
-	var names []string
-	if len(a.flags.fields) > 0 {
-		known, err := jsonNames[T]()
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, field := range a.flags.fields {
-			if !slices.Contains(known, field) {
-				return nil, nil, noField(field, known)
-			}
-			names = append(names, field)
-		}
+// within lays rows out on a page: as a table for people, else between tabs.
+func within[T any](p *page, l *list[T], rows []T) {
+	columns := slices.DeleteFunc(slices.Clone(l.columns), func(c column[T]) bool { return c.look&wide != 0 })
+	heads := make([]console.Column, len(columns))
+	for i, c := range columns {
+		heads[i] = console.Column{Head: strings.ToUpper(strings.ReplaceAll(c.name, "_", " ")), Right: c.look&right != 0, Flex: c.look&flex != 0}
 	}
-	lines, n := a.flags.output == formLines, 0
-	write = func(row T) error {
-		object, err := encodeJSON(row)
-		if err == nil && names != nil {
-			object, err = only(object, names)
+	var lines [][]string
+	for _, row := range rows {
+		cells := l.cells(p.a, columns, row)
+		if p.plain {
+			p.line("%s", strings.Join(cells, "\t"))
 		}
-		if err != nil {
-			return err
-		}
-		lead := ""
-		switch {
-		case lines:
-		case n == 0:
-			lead = "[\n  "
-		default:
-			lead = ",\n  "
-		}
-		n++
-		if lines {
-			object = append(object, '\n')
-		}
-		_, err = a.term.Out.Write(append([]byte(lead), object...))
-		return err
+		lines = append(lines, cells)
 	}
-	end = func() error {
-		close := "\n]\n"
-		switch {
-		case lines:
-			return nil
-		case n == 0:
-			close = "[]\n"
-		}
-		_, err := fmt.Fprint(a.term.Out, close)
-		return err
+	if !p.plain {
+		console.NewTable(&p.b, p.a.term.Width(), heads...).Print(lines...) // into memory: there is no error
 	}
-	return write, end, nil
 }
 
-// jsonNames are the fields of a row's JSON form.
-func jsonNames[T any]() ([]string, error) {
-	s, err := schemaOf[T]()
-	if err != nil {
-		return nil, err
+// roomy makes a column one for wide lines only, where a person's has fewer cells.
+func (a *app) roomy(l look, cells int) look {
+	if a.term.OutWatched && a.term.Width() < cells {
+		return l | wide
 	}
-	return s.PropertyOrder, nil
-}
-
-func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimRight(b.Bytes(), "\n"), err
-}
-
-// only keeps the named fields of an object, in that order.
-func only(object []byte, names []string) ([]byte, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(object, &fields); err != nil {
-		return nil, err
-	}
-	b := []byte{'{'}
-	for _, name := range names {
-		value, ok := fields[name]
-		if !ok {
-			continue
-		}
-		if len(b) > 1 {
-			b = append(b, ',')
-		}
-		b = append(append(append(b, '"'), name...), '"', ':')
-		b = append(b, value...)
-	}
-	return append(b, '}'), nil
+	return l
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +12,8 @@ import (
 
 func newQueuesPause(a *app) *cobra.Command {
 	return a.pauseCommand(true, &cobra.Command{
-		Use: "pause QUEUE…", Short: "Let nobody take jobs from queues",
-		Long: `Let nobody take jobs from queues until they are resumed. What runs goes on, and new
+		Use: "pause QUEUE…", Short: "Let no process take jobs from queues",
+		Long: `Let no process take jobs from queues until they are resumed. What runs goes on, and new
 jobs still come in. A queue that is paused already stays so, and one that does not
 exist yet is paused from its first job on.
 
@@ -70,12 +69,8 @@ func (a *app) pause(ctx context.Context, s store.Store, queues []store.Queue, na
 		a.say("%s %s already", name, now)
 		return nil
 	case i < 0:
-		var names []string
-		for _, q := range queues {
-			names = append(names, q.Name)
-		}
 		maybe := ""
-		if near := nearest.To(name, names); near != "" {
+		if near := nearest.To(name, queueNames(queues)); near != "" {
 			maybe = ": did you mean " + near + "?"
 		}
 		a.say("there is no queue %q yet%s", name, maybe)
@@ -94,51 +89,4 @@ func (a *app) pause(ctx context.Context, s store.Store, queues []store.Queue, na
 		a.say("%s %s", name, now)
 	}
 	return err
-}
-
-// atLeast wants one argument or more.
-func atLeast(name string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return exactly(name)(cmd, args)
-		}
-		return nil
-	}
-}
-
-// completeWithin is how long completion may take. A shell that waits for it is
-// worse than one that completes nothing.
-const completeWithin = 150 * time.Millisecond
-
-// complete offers what find finds in the store, and nothing where the store cannot
-// be reached. At most so many arguments are completed; 0 is no limit.
-func (a *app) complete(most int, find func(context.Context, store.Store) ([]string, error)) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		const only = cobra.ShellCompDirectiveNoFileComp
-		if most > 0 && len(args) >= most {
-			return nil, only
-		}
-		ctx, end := context.WithTimeout(cmd.Context(), completeWithin)
-		defer end()
-		s, err := a.openExisting(ctx)
-		if err != nil {
-			return nil, only
-		}
-		found, err := find(ctx, s)
-		if err != nil {
-			return nil, only
-		}
-		return slices.DeleteFunc(found, func(word string) bool { return slices.Contains(args, word) }), only
-	}
-}
-
-// completeQueues offers the names of queues.
-func (a *app) completeQueues(most int) cobra.CompletionFunc {
-	return a.complete(most, func(ctx context.Context, s store.Store) (names []string, err error) {
-		queues, err := s.Queues(ctx)
-		for _, q := range queues {
-			names = append(names, q.Name)
-		}
-		return names, err
-	})
 }

@@ -156,7 +156,7 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 	if len(names) == 0 {
 		return nothing("no process is lost")
 	}
-	ok, err := r.confirm(fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), plural(len(names), "lost process", "lost processes"), some(names)))
+	ok, err := r.confirm(fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), console.Plural(len(names), "lost process"), some(names)))
 	if !ok {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ebbjobs/ebb/internal/console"
-	"github.com/ebbjobs/ebb/internal/nearest"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -109,10 +108,7 @@ func commandNames(cmd *cobra.Command) (names []string) {
 
 func unknownCommand(cmd *cobra.Command, name string) error {
 	err := fmt.Errorf("unknown command %q for %q", name, cmd.CommandPath())
-	if near := nearest.To(name, commandNames(cmd)); near != "" {
-		return code(exitUsage, store.WithHint(err, "did you mean %s %s?", cmd.CommandPath(), near))
-	}
-	return code(exitUsage, store.WithHint(err, "%s --help lists what there is", cmd.CommandPath()))
+	return code(exitUsage, meant(err, name, commandNames(cmd), cmd.CommandPath()+" %s", cmd.CommandPath()+" --help lists what there is"))
 }
 
 // flagError adds what was probably meant to what pflag says.
@@ -120,18 +116,17 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
+	var name string
+	var known []string
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
-		var names []string
+		name = unknown.GetSpecifiedName()
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden {
-				names = append(names, f.Name)
+				known = append(known, f.Name)
 			}
 		})
-		if near := nearest.To(unknown.GetSpecifiedName(), names); near != "" {
-			return code(exitUsage, store.WithHint(err, "did you mean --%s?", near))
-		}
 	}
-	return code(exitUsage, store.WithHint(err, "%s --help lists its flags", cmd.CommandPath()))
+	return code(exitUsage, meant(err, name, known, "--%s", cmd.CommandPath()+" --help lists its flags"))
 }
 
 // run is the program without its process: it returns the exit code.
@@ -171,17 +166,6 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		tell(a.term.Err, err)
 	}
 	return exitOf(err)
-}
-
-// ownsSignals marks, among its annotations, a command that handles them itself.
-const ownsSignals = "signals"
-
-// isEnd reports whether an error says no more than that a context has ended.
-func isEnd(err error) bool {
-	if c, ok := errors.AsType[*coded](err); ok && c.exit != exitStore {
-		return false // it has said itself how far it came
-	}
-	return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted)
 }
 
 // example joins the lines of a command's examples as help prints them.

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/load"
-	"github.com/ebbjobs/ebb/internal/nearest"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -128,10 +127,7 @@ of its items. Fields are not renamed or taken away; new ones may come.`,
 				return err
 			}
 			s.Title = "ebb " + name
-			enc := json.NewEncoder(a.term.Out)
-			enc.SetEscapeHTML(false)
-			enc.SetIndent("", "  ")
-			return enc.Encode(s)
+			return a.printJSON(s)
 		},
 		ValidArgs: slices.Sorted(maps.Keys(outputs)),
 	}
@@ -145,8 +141,5 @@ func noSchema(name string, names []string) error {
 	if len(below) > 0 {
 		return code(exitUsage, store.WithHint(err, "there is one of %s", strings.Join(below, ", ")))
 	}
-	if near := nearest.To(name, names); near != "" {
-		return code(exitUsage, store.WithHint(err, "did you mean ebb schema %s?", near))
-	}
-	return code(exitUsage, store.WithHint(err, "ebb schema lists those that there are"))
+	return code(exitUsage, meant(err, name, names, "ebb schema %s", "ebb schema lists those that there are"))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -224,10 +223,4 @@ func seed(ctx context.Context, url string) error {
 			Phases: []store.Phase{{Name: "draining", Took: 2 * time.Second, InFlight: 1}},
 			Jobs:   []store.Fate{{JID: "0199aa00bb00cc00dd000099", Kind: "ReportJob", Queue: "reports", Fate: "finished"}}},
 	}))
-}
-
-// ebbIn runs the program inside the test, as scripts run it outside.
-func ebbIn(t *testing.T, url string, out io.Writer, args ...string) int {
-	t.Helper()
-	return run(t.Context(), args, strings.NewReader(""), out, out, []string{"EBB_STORE=" + url})
 }

@@ -41,11 +41,7 @@ oldest is, and its books as counters.`,
 		Example: example("ebb stats", "ebb stats -o json", "ebb stats -o prometheus"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.watch(cmd.Context(), every, func(ctx context.Context) error {
-				s, err := a.openExisting(ctx)
-				if err != nil {
-					return err
-				}
+			return a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) error {
 				info, err := a.statsInfo(ctx, s)
 				if err != nil {
 					return err

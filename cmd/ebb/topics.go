@@ -16,9 +16,9 @@ type topic struct {
 }
 
 var topics = []topic{
-	{"stores", "where jobs are kept, and how a store is named", fixed(`A store is named by a URL: --store, else EBB_STORE, else the variable that
-REDIS_PROVIDER names, else REDIS_URL, else "store" in ebb.yml, else sqlite:ebb.db, a
-file in the working folder. ebb config says which it was.
+	{"stores", "Where jobs are kept, and how a store is named", fixed(`A store is named by a URL: --store, else EBB_STORE, else "store" in ebb.yml, else the
+variable that REDIS_PROVIDER names, else REDIS_URL, else sqlite:ebb.db, a file in the
+working folder. ebb config says which it was.
 
   sqlite:ebb.db                     a file, made when it is missing; for all processes
                                     of one machine, on a local disk
@@ -31,7 +31,7 @@ file in the working folder. ebb config says which it was.
 
 Passwords are never printed. What each store promises and needs, and what else can
 stand in a URL, is told in the documents: reference/sqlite.md, reference/redis.md.`)},
-	{"signals", "what a signal does to a process that runs jobs", fixed(`What ebb work, and any Go program that runs jobs by ebb, does on a signal:
+	{"signals", "What a signal does to a process that runs jobs", fixed(`What ebb work, and any Go program that runs jobs by ebb, does on a signal:
 
   TERM, INT  stop: fetch nothing new, tell the jobs when the kill will come, end their
              contexts shortly before, give back what has not ended. A second INT on a
@@ -45,9 +45,9 @@ How long a stop may take is set by --grace or EBB_GRACE, less than what the plat
 leaves between TERM and KILL. Over the control socket: ebb processes quiet, resume,
 stop and dump. All other commands stop at INT and TERM where it is safe, and say how
 far they came.`)},
-	{"exit-codes", "what the commands' exit codes mean", exitCodes},
-	{"queries", "how jobs are named by what they are", fixed(queryHelp)},
-	{"output", "tables, JSON and what scripts can rely on", fixed(`Standard output is the answer, standard error everything else.
+	{"exit-codes", "What the commands' exit codes mean", exitCodes},
+	{"queries", "How jobs are named by what they are", fixed(queryHelp)},
+	{"output", "Tables, JSON and what scripts can rely on", fixed(`Standard output is the answer, standard error everything else.
 
 On a terminal an answer is a table for people: aligned, in colour, with times such as
 "2 min ago". Piped it is the same columns between tabs, without a head, in UTC and
@@ -65,7 +65,7 @@ whose name ends in _seconds.
 
 NO_COLOR, CLICOLOR_FORCE, TERM=dumb and COLUMNS are followed; where the locale is not
 UTF-8, ASCII is drawn.`)},
-	{"sharing-with-ruby", "one Redis for Go and Ruby Sidekiq", fixed(`A Redis that Sidekiq uses is a store of ebb as it is: the same keys, the same
+	{"sharing-with-ruby", "One Redis for Go and Ruby Sidekiq", fixed(`A Redis that Sidekiq uses is a store of ebb as it is: the same keys, the same
 payloads. Each side enqueues for the other, and both see all jobs.
 
   A kind is Ruby's class, and the arguments are those of perform. ebb vet prints the
@@ -79,7 +79,7 @@ payloads. Each side enqueues for the other, and both see all jobs.
 
 ebb work understands Sidekiq's -c -q -t -C -e -g -v and config/sidekiq.yml, so that a
 line of a Procfile carries over.`)},
-	{"ebb.yml", "the keys of the settings file", configKeys},
+	{"ebb.yml", "The keys of the settings file", configKeys},
 }
 
 const queryHelp = `A query names jobs by what they are. It is terms with spaces between them, of which

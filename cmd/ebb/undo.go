@@ -31,7 +31,7 @@ each job is again where it was, to the byte, in a queue at its front. Without ID
 the last change that can be undone. A job that has moved on since, or runs, is left as
 it is, and counted.`,
 		Example: example("ebb undo", "ebb undo a7f3c2 --yes", "ebb undo --dry-run"),
-		Args:    cobra.MaximumNArgs(1),
+		Args:    optional("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.writable(); err != nil {
 				return err

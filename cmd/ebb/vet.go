@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -171,25 +172,10 @@ func readWire(file string) ([]signature.Kind, error) {
 	return kinds, nil
 }
 
-// saveWire replaces the file as a whole, so that one that is cut short is never
-// compared with.
 func saveWire(a *app, file string, kinds []signature.Kind) error {
-	var b bytes.Buffer
-	if err := signature.Write(&b, kinds); err != nil {
-		return err
+	err := replaceFile(file, 0o644, func(w io.Writer) error { return signature.Write(w, kinds) })
+	if err == nil {
+		a.say("wrote %s: commit it", file)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), ".ebb.wire-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(b.Bytes())
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), file); err != nil {
-		return err
-	}
-	a.say("wrote %s: commit it", file)
-	return nil
+	return err
 }

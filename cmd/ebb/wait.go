@@ -50,7 +50,7 @@ is in the dead set fails at once: it will not be done by itself.`,
 		},
 	}
 	cmd.Flags().StringVar(&text, "for", "", "`CONDITION`: idle, 'queue NAME empty' or 'job JID done'")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "wait no longer than that (default: as long as it takes)")
+	timeoutFlag(cmd, &timeout)
 	cmd.RegisterFlagCompletionFunc("for", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"idle", "queue ", "job "}, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -179,41 +179,5 @@ func lookDone(jid string) func(context.Context, store.Store) (int64, string, err
 			}
 		}
 		return 0, "", nil
-	}
-}
-
-const (
-	pollFirst = 50 * time.Millisecond
-	pollMost  = time.Second
-	// A store that has answered before may be away for so long: it is restarted, or
-	// another takes over.
-	pollOutage = 15 * time.Second
-)
-
-// poll asks done again and again, with pauses that grow up to a second, until it
-// says yes or fails. It returns errTimeUp after timeout, unless that is 0.
-func poll(ctx context.Context, timeout time.Duration, done func(context.Context) (bool, error)) error {
-	began := time.Now()
-	var answered time.Time
-	for pause := pollFirst; ; pause = min(pause*3/2, pollMost) {
-		ok, err := done(ctx)
-		switch {
-		case err == nil && ok:
-			return nil
-		case err == nil:
-			answered = time.Now()
-		case !errors.Is(err, store.ErrUnreachable) || answered.IsZero() || time.Since(answered) > pollOutage:
-			return err
-		}
-		if timeout > 0 {
-			left := timeout - time.Since(began)
-			if left <= 0 {
-				return errTimeUp
-			}
-			pause = min(pause, left)
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
 	}
 }

@@ -113,12 +113,9 @@ func Freeze(ctx context.Context, st store.Inspector, o Order, looked func(n, of 
 	if err := f.find(ctx, looked); err != nil {
 		return nil, fmt.Errorf("bulk: %s: %w", o.Verb, err)
 	}
-	id, err := newID(ctx, st)
-	if err != nil {
-		return nil, fmt.Errorf("bulk: %s: %w", o.Verb, err)
-	}
-	f.ID = id
-	return f, nil
+	var err error
+	f.ID, err = NewID(ctx, st)
+	return f, err
 }
 
 func (o *Order) check() error {

@@ -113,18 +113,18 @@ func undoBatch(ctx context.Context, st store.Inspector, id string) (store.Undone
 	return st.Undo(call, id, batchJobs)
 }
 
-// newID makes an id that no change has: what is recorded and kept under another's
+// NewID makes an id that no change has: what is recorded and kept under another's
 // would be mixed with it.
-func newID(ctx context.Context, st store.Inspector) (string, error) {
+func NewID(ctx context.Context, st store.Inspector) (string, error) {
 	var taken []string
 	for c, err := range st.Changes(ctx) {
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("bulk: name a change: %w", err)
 		}
 		taken = append(taken, c.ID)
 	}
 	for {
-		var raw [3]byte
+		var raw [4]byte
 		rand.Read(raw[:])
 		if id := hex.EncodeToString(raw[:]); !slices.Contains(taken, id) {
 			return id, nil

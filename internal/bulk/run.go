@@ -93,13 +93,14 @@ func (r *runner) run(ctx context.Context) error {
 	return r.record(ctx, nil)
 }
 
-// stopped records how far the run came, and returns why it ends. Of a batch in doubt
-// it leaves the record that was made before.
+// stopped records how far the run came, and returns why it ends: one that was stopped
+// before its first batch can be gone on with as well. Of a batch in doubt it leaves
+// the record that was made before.
 func (r *runner) stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if !r.doubt && r.change.Done+r.change.Missed > 0 {
+	if !r.doubt && (ctx.Err() != nil || r.change.Done+r.change.Missed > 0) {
 		err = errors.Join(err, r.record(ctx, nil))
 	}
 	return err

@@ -137,7 +137,7 @@ func TestCannotStart(t *testing.T) {
 		atJob   string
 	}{
 		"./text":          {"", at("text") + "exec format error (a script's first line names its interpreter, as in #!/bin/sh)"},
-		"./stray":         {"", at("stray") + "no such file or directory: the interpreter in its first line"},
+		"./stray":         {at("stray") + "no such file or directory: the interpreter in its first line", at("stray") + "no such file or directory: the interpreter in its first line"},
 		"./secret":        {at("secret") + "permission denied", at("secret") + "permission denied"},
 		"./missing":       {at("missing") + "no such file or directory", at("missing") + "no such file or directory"},
 		".":               {".: ", ".: "},

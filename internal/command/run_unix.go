@@ -280,7 +280,7 @@ func (r *run) refused(path string, errno syscall.Errno) error {
 	case errno == syscall.ENOENT && r.h.spec.Dir != "" && !isDir(r.h.spec.Dir):
 		err = fmt.Errorf("folder %s: %w", r.h.spec.Dir, errno)
 	case errno == syscall.ENOENT && !errors.Is(missing, fs.ErrNotExist):
-		err = fmt.Errorf("%w: the interpreter in its first line", errno)
+		err = errInterpreter
 	}
 	return &StartError{fmt.Errorf("%s: %w", path, err)}
 }

@@ -1,13 +1,17 @@
 package command
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -59,8 +63,10 @@ func (s Spec) Check() error {
 			problems = append(problems, fmt.Errorf("%s is not a folder", s.Dir))
 		}
 	}
-	if _, err := s.program(); err != nil {
+	if path, err := s.program(); err != nil {
 		problems = append(problems, err)
+	} else if err := interpreted(path); err != nil {
+		problems = append(problems, fmt.Errorf("%s: %w", path, err))
 	}
 	problems = append(problems, s.fits())
 	if err := errors.Join(problems...); err != nil {
@@ -94,6 +100,28 @@ func (s Spec) program() (string, error) {
 		err = pathErr.Err
 	}
 	return "", fmt.Errorf("%s: %w", name, err)
+}
+
+// errInterpreter says what the system leaves open when it finds no file: it is not the
+// script that is missing.
+var errInterpreter = fmt.Errorf("%w: the interpreter in its first line", syscall.ENOENT)
+
+// interpreted looks whether the program that a script's first line names is there. Of
+// what cannot be read, or is no script, it says nothing.
+func interpreted(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	first, _ := bufio.NewReaderSize(file, 256).ReadSlice('\n') // systems read no more
+	line, script := bytes.CutPrefix(first, []byte("#!"))
+	if fields := strings.Fields(string(line)); script && len(fields) > 0 {
+		if _, err := os.Stat(fields[0]); errors.Is(err, fs.ErrNotExist) {
+			return errInterpreter
+		}
+	}
+	return nil
 }
 
 func (s Spec) snooze() time.Duration { return cmp.Or(s.Snooze, defaultSnooze) }

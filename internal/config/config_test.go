@@ -158,6 +158,7 @@ func TestMistakes(t *testing.T) {
 		{name: "a negative time", yml: "timeout: -5", want: []string{`ebb.yml:1:10: timeout: want a duration such as 30s, 5m or a number of seconds, got "-5"`}},
 		{name: "a list for a number", yml: "concurrency: [1]", want: []string{`ebb.yml:1:14: want a whole number above zero, got a list`}},
 		{name: "nothing for a number", yml: "concurrency:\n", want: []string{`ebb.yml:1:13: want a whole number above zero, got nothing`}},
+		{name: "more slots than there is memory", yml: "concurrency: 99999999999", want: []string{`ebb.yml:1:14: concurrency: 99999999999 are more than the 1000000 that can be`}},
 		{name: "half a slot", yml: "concurrency: 1.5", want: []string{`ebb.yml:1:14: concurrency: want a whole number above zero, got "1.5"`}},
 		{name: "no choice", yml: "log: {level: debuk}", want: []string{`ebb.yml:1:14: log.level: want one of debug, info, warn, error, got "debuk": did you mean debug?`}},
 		{name: "a tag", yml: "tag: !secret x", want: []string{`ebb.yml:1:6: want a text, got something of the type !secret`}},

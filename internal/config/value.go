@@ -12,6 +12,10 @@ import (
 	"github.com/ebbjobs/ebb/internal/nearest"
 )
 
+// most is the largest number that a setting takes: what a process keeps for each slot
+// is made when it starts, and more would only fill the memory.
+const most = 1_000_000
+
 // wants says in words what a field takes.
 func wants(field any, choices []string) string {
 	switch field.(type) {
@@ -40,6 +44,9 @@ func assign(field any, choices []string, text string) error {
 		*f, err = strconv.Atoi(text)
 		if err == nil && *f <= 0 {
 			err = errors.New("not above zero")
+		}
+		if err == nil && *f > most {
+			return fmt.Errorf("%s are more than the %d that can be", text, most)
 		}
 	case *bool:
 		*f, err = parseBool(text)

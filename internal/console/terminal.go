@@ -84,16 +84,6 @@ func New(in io.Reader, out, err io.Writer, environ []string) *Terminal {
 // Width is how many cells a line of Out has, 80 if nobody knows.
 func (t *Terminal) Width() int { return t.width(t.outFile) }
 
-// Height is how many lines Out has, 24 if nobody knows.
-func (t *Terminal) Height() int {
-	if t.outFile != nil {
-		if _, h, err := term.GetSize(int(t.outFile.Fd())); err == nil && h > 0 {
-			return h
-		}
-	}
-	return 24
-}
-
 func (t *Terminal) width(f *os.File) int {
 	if f != nil {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

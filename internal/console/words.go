@@ -83,12 +83,17 @@ func When(t, now time.Time) string {
 	}
 }
 
-// Plural returns "1 job", "2 jobs": the word gets an s unless there is just one.
+// Plural returns "1 job", "2 jobs", "2 processes": the word gets its ending unless
+// there is just one.
 func Plural[N int | int64](n N, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
-	return Count(n) + " " + word + "s"
+	ending := "s"
+	if strings.HasSuffix(word, "s") {
+		ending = "es"
+	}
+	return Count(n) + " " + word + ending
 }
 
 // Plain makes text that others wrote harmless to a terminal and fit for one line:

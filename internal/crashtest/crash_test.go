@@ -58,6 +58,7 @@ type theatre struct {
 	killed map[int]bool   // worker processes, by pid
 	kills  map[string]int // by point
 	left   atomic.Int64   // planned deaths
+	last   atomic.Int64   // workers that were started to live
 }
 
 func crash(t *testing.T, url string) {
@@ -135,6 +136,7 @@ func (th *theatre) work(deaths <-chan string, calm <-chan struct{}) {
 		default:
 			if th.left.Load() == 0 {
 				c := th.start(spec{Role: worker})
+				th.last.Add(1)
 				th.finish(c, calm, func() { c.Process.Signal(syscall.SIGTERM) })
 				return
 			}
@@ -322,7 +324,8 @@ func (th *theatre) within(limit time.Duration, what string, ok func() bool) bool
 	return true
 }
 
-// empty reports whether all jobs are done, and all who died are known to have.
+// empty reports whether all jobs are done, all who died are known to have, and those
+// who live on are there: one that has only just been started would die of a TERM.
 func (th *theatre) empty(st store.Store) bool {
 	stats, err := st.Stats(th.Context())
 	if err != nil {
@@ -339,7 +342,7 @@ func (th *theatre) empty(st store.Store) bool {
 			return false
 		}
 	}
-	return stats.Ready+stats.Held+stats.Scheduled+stats.Retrying == 0 && len(processes) == workers
+	return stats.Ready+stats.Held+stats.Scheduled+stats.Retrying == 0 && len(processes) == workers && th.last.Load() == workers
 }
 
 // count settles the ledger and the books.

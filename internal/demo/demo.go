@@ -174,7 +174,7 @@ func (d *demo) work(ctx context.Context) (finished bool, err error) {
 		}
 	}
 	v := &view{demo: d}
-	if err := v.follow(ctx); err != nil {
+	if err := v.follow(ctx); err != nil && ctx.Err() == nil {
 		return false, err
 	}
 	d.live.Set()

@@ -16,15 +16,15 @@ import (
 	"github.com/ebbjobs/ebb"
 )
 
-// File is the arguments of a job that measures one file.
-type File struct{ ID int64 }
+// fileArgs are those of a job that measures one file.
+type fileArgs struct{ ID int64 }
 
-// Walk is the arguments of the long job, which goes through all files.
-type Walk struct{}
+// walkArgs are those of the long job, which goes through all files.
+type walkArgs struct{}
 
 var (
-	measureFile = ebb.Define[File]("MeasureFile")
-	walkFiles   = ebb.Define[Walk]("WalkFiles", ebb.Queue("walk"))
+	measureFile = ebb.Define[fileArgs]("MeasureFile")
+	walkFiles   = ebb.Define[walkArgs]("WalkFiles", ebb.Queue("walk"))
 )
 
 // handlers runs both kinds of job.
@@ -33,7 +33,7 @@ type handlers struct {
 	step, each time.Duration // pauses of the walk after a file, and of each file's job
 }
 
-func (h *handlers) measure(ctx context.Context, job File) error {
+func (h *handlers) measure(ctx context.Context, job fileArgs) error {
 	path, err := h.ledger.begin(ctx, job.ID)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ type position struct {
 // walk makes one sum of the sums of all files. It saves its position after each, and
 // waits until that is written: a kill costs it no more than one file. Where steps are
 // cheaper than a write, Checkpoint is the better choice.
-func (h *handlers) walk(ctx context.Context, _ Walk) error {
+func (h *handlers) walk(ctx context.Context, _ walkArgs) error {
 	if _, err := h.ledger.begin(ctx, 0); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (l *ledger) plan(ctx context.Context, client *ebb.Client, paths []string) e
 		return err
 	}
 	defer tx.Rollback() // does nothing after the commit
-	files := make([]File, len(paths))
+	files := make([]fileArgs, len(paths))
 	for i, path := range append([]string{""}, paths...) {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO demo(id, path) VALUES(?, ?)`, i, []byte(path)); err != nil {
 			return err
@@ -62,7 +62,7 @@ func (l *ledger) plan(ctx context.Context, client *ebb.Client, paths []string) e
 			files[i-1].ID = int64(i)
 		}
 	}
-	if _, err := walkFiles.Enqueue(ctx, client.InTx(tx), Walk{}); err != nil {
+	if _, err := walkFiles.Enqueue(ctx, client.InTx(tx), walkArgs{}); err != nil {
 		return err
 	}
 	if _, err := measureFile.EnqueueMany(ctx, client.InTx(tx), files); err != nil {

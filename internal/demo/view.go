@@ -43,13 +43,13 @@ func (v *view) follow(ctx context.Context) error {
 	v.died = map[int]*loss{}
 	last, err := v.ledger.lastResumed(ctx)
 	if err != nil {
-		return quiet(ctx, err)
+		return err
 	}
 	v.resumed = last.id
 	for tick := time.Tick(lookEvery); ; {
 		done, err := v.look(ctx)
 		if done || err != nil {
-			return quiet(ctx, err)
+			return err
 		}
 		select {
 		case <-tick:
@@ -57,14 +57,6 @@ func (v *view) follow(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// quiet returns err unless it only says that ctx has ended.
-func quiet(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 func (v *view) look(ctx context.Context) (done bool, err error) {

@@ -107,16 +107,19 @@ type jidIs struct {
 	tails []string
 }
 
-// leastTail is how many digits at least tell a job by the end of its jid.
-const leastTail = 4
+// tail is what tells a job by the end of its jid.
+var tail = regexp.MustCompile(`^[0-9a-f]{4,23}$`)
 
-var hex = regexp.MustCompile(`^[0-9a-f]*$`)
+// IsJID reports whether text is jid, or the tail of it.
+func IsJID(jid, text string) bool {
+	return text == jid || tail.MatchString(text) && strings.HasSuffix(jid, text)
+}
 
 func newJIDIs(list anyOf) *jidIs {
 	c := &jidIs{anyOf: list, whole: make(map[string]bool, len(list))}
 	for _, p := range list {
 		c.whole[p.text] = true
-		if len(p.text) >= leastTail && len(p.text) < 24 && hex.MatchString(p.text) {
+		if tail.MatchString(p.text) {
 			c.tails = append(c.tails, p.text)
 		}
 	}

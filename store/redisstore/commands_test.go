@@ -23,7 +23,7 @@ var since = map[string]string{
 	"HEXISTS": "2.0.0", "HGET": "2.0.0", "HGETALL": "2.0.0", "HINCRBY": "2.0.0", "HKEYS": "2.0.0", "HLEN": "2.0.0",
 	"HMGET": "2.0.0", "HSET": "4.0.0", "INCRBY": "1.0.0", "INFO": "1.0.0", "LINDEX": "1.0.0", "LLEN": "1.0.0",
 	"LMOVE": "6.2.0", "LPOP": "1.0.0", "LPOS": "6.0.6", "LPUSH": "2.4.0", "LRANGE": "1.0.0", "LREM": "1.0.0", "LSET": "1.0.0", "LTRIM": "1.0.0", "MEMORY|USAGE": "4.0.0", "MULTI": "1.2.0", "EXEC": "1.2.0", "PEXPIREAT": "2.6.0", "PTTL": "2.6.0",
-	"PERSIST": "2.2.0", "PEXPIRE": "2.6.0", "RENAME": "1.0.0", "RPOP": "6.2.0", "RPUSH": "2.4.0", "SADD": "2.4.0", "SCAN": "2.8.0", "SET": "2.6.12",
+	"PERSIST": "2.2.0", "PEXPIRE": "2.6.0", "RENAME": "1.0.0", "RPOP": "6.2.0", "RPUSH": "2.4.0", "SADD": "2.4.0", "SCAN": "2.8.0", "SCARD": "1.0.0", "SET": "2.6.12",
 	"SISMEMBER": "1.0.0", "SMEMBERS": "1.0.0", "SREM": "2.4.0", "TIME": "2.6.0", "TYPE": "1.0.0", "UNLINK": "4.0.0", "WAIT": "3.0.0", "ZADD": "6.2.0",
 	"ZCARD": "1.2.0", "ZCOUNT": "2.0.0", "ZRANGE": "1.2.0", "ZRANGEBYSCORE": "1.0.5", "ZREM": "2.4.0", "ZREMRANGEBYRANK": "2.0.0",
 	"ZREMRANGEBYSCORE": "1.2.0", "ZREVRANGE": "1.2.0", "ZRANK": "2.0.0", "ZREVRANK": "2.0.0", "ZSCORE": "1.2.0",

@@ -3,8 +3,6 @@ package redisstore
 import (
 	"context"
 	"strconv"
-
-	"github.com/ebbjobs/ebb/store"
 )
 
 // A walk asks for a page first, so that whoever wants one screen waits for no more,
@@ -19,7 +17,7 @@ const (
 type row struct {
 	member string
 	score  float64
-	home   home // of a member of a set
+	home   home // of a member of a set, once it is known
 }
 
 func (r row) same(other row) bool { return r.member == other.member && r.score == other.score }
@@ -208,12 +206,9 @@ func (l list) find(ctx context.Context, r row, at int64) (number int64, found bo
 // set is a sorted set, walked from its lowest score or from its highest.
 type set struct {
 	s      *Store
-	place  store.Place
-	queue  string // in a cluster, whose set it is
+	name   string
 	newest bool
 }
-
-func (z set) name() string { return z.s.set(z.place, z.queue) }
 
 // slack of a set is none, since it knows the rank of each member.
 func (z set) slack() int64 { return 0 }
@@ -223,7 +218,7 @@ func (z set) read(ctx context.Context, at, n int64) ([]row, error) {
 	if z.newest {
 		verb = "ZREVRANGE"
 	}
-	reply, err := z.s.one(ctx, command(verb, z.name(), strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
+	reply, err := z.s.one(ctx, command(verb, z.name, strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
 	if err != nil {
 		return nil, err
 	}
@@ -231,17 +226,9 @@ func (z set) read(ctx context.Context, at, n int64) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	members := make([]string, len(scores))
-	for i, sc := range scores {
-		members[i] = sc.Member
-	}
-	homes, err := z.s.queuesOf(ctx, z.queue, members)
-	if err != nil {
-		return nil, err
-	}
 	rows := make([]row, len(scores))
 	for i, sc := range scores {
-		rows[i] = row{sc.Member, sc.Score, homes[i]}
+		rows[i] = row{member: sc.Member, score: sc.Score}
 	}
 	return rows, nil
 }
@@ -252,7 +239,7 @@ func (z set) find(ctx context.Context, r row, _ int64) (number int64, found bool
 	if z.newest {
 		verb, min, max = "ZREVRANK", "("+score, "+inf"
 	}
-	replies, err := z.s.do(ctx, command(verb, z.name(), r.member), command("ZSCORE", z.name(), r.member), command("ZCOUNT", z.name(), min, max))
+	replies, err := z.s.do(ctx, command(verb, z.name, r.member), command("ZSCORE", z.name, r.member), command("ZCOUNT", z.name, min, max))
 	if err != nil {
 		return 0, false, err
 	}

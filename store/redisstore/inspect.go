@@ -203,6 +203,7 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 		*total, _ = replies[i].AsInt64()
 	}
 	replies = replies[totals:]
+	others := st.Processed // jobs that others have run, once ours are taken off
 	for _, q := range queues {
 		fields, _ := replies[0].AsStrMap()
 		b := readBooks(q, fields)
@@ -221,6 +222,7 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 		// Beats carry these over to Sidekiq's counters; in a cluster nobody does.
 		count := func(name string) int64 { n, _ := strconv.ParseInt(fields[name], 10, 64); return n }
 		st.Processed += b.Done + b.Discarded + count("ended") - count("tallied")
+		others -= count("tallied")
 		st.Failed += count("failed") - count("tallied-failed")
 		if s.cluster {
 			st.Scheduled += b.Scheduled
@@ -230,6 +232,13 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 			b.Shared = s.sharedBooks(&b)
 		}
 		st.Books = append(st.Books, b)
+	}
+	if !s.cluster && others > 0 {
+		// Which queues Ruby took them from is not known any more.
+		for i := range st.Books {
+			b := &st.Books[i]
+			b.Shared = b.Shared || b.Arrivals() != 0
+		}
 	}
 	return st, nil
 }

@@ -77,6 +77,34 @@ func TestRubyPushesAndWeFetch(t *testing.T) {
 	}
 }
 
+// A job that somebody has taken is missing from the books, unless Ruby runs jobs here,
+// which counts what it ran and not from which queue.
+func TestRubyTakesOurs(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	b := start(t, server.URL(), "critical", "default")
+	b.push("critical", "aaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbb")
+	b.push("default", "cccccccccccccccccccccccc")
+	b.must(b.Ack(t.Context(), b.call(store.LaneVerdict), store.Done{Token: b.fetch(1)[0].Token}))
+	b.beat()
+	server.Do("RPOP", "queue:critical")
+	books := func() store.Books {
+		st, err := b.Stats(t.Context())
+		b.must(err)
+		if other := st.Books[1]; other.Queue != "default" || other.Shared || other.Arrivals() != 0 {
+			t.Errorf("books of a queue that nobody has touched: %+v", other)
+		}
+		return st.Books[0]
+	}
+	if got := books(); got.Shared || got.Arrivals() != 1 {
+		t.Errorf("a job is gone, and the books say %+v", got)
+	}
+	server.Do("INCRBY", "stat:processed", "1") // as Ruby does with each heartbeat
+	if got := books(); !got.Shared {
+		t.Errorf("Ruby has run it, and the books say %+v", got)
+	}
+}
+
 func TestRubySchedulesAndWePromote(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

@@ -41,7 +41,7 @@ func (b *boot) undone(change string, back, passed int) {
 	}
 }
 
-// keys are what Sidekiq has, to the byte.
+// sidekiqKeys is what Sidekiq sees of jobs, to the byte.
 func sidekiqKeys(server *redistest.Server) string {
 	var text strings.Builder
 	for _, set := range []string{"schedule", "retry", "dead"} {
@@ -325,5 +325,34 @@ func TestUndoPassesWhatWasRescheduled(t *testing.T) {
 	b.must(second(b.Move(t.Context(), lasting, store.Retrying, b.picks(store.Query{Place: store.Ready, Queue: "q"}, 0, 2)...)))
 	server.Do("ZADD", "retry", "1995289561.5", server.Do("ZRANGE", "retry", "0", "0"))
 	b.undone("c", 1, 1)
+	b.balanced()
+}
+
+// A foreign key in the way stops a move before it has begun.
+func TestMoveIntoSomethingElse(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	b := start(t, server.URL(), "q")
+	b.push("q", "a", "b")
+	ctx := t.Context()
+	b.must(second(b.Move(ctx, store.Undoable{}, store.Retrying, b.picks(store.Query{Place: store.Ready, Queue: "q"}, 0, 2)...)))
+	picks := b.picks(store.Query{Place: store.Retrying}, 0, 2)
+	before := server.Do("ZRANGE", "retry", "0", "-1", "WITHSCORES")
+	for _, key := range []string{"queue:q", "dead", "ebb:undo:c"} {
+		server.Do("SET", key, "something else")
+		for what, err := range map[string]error{
+			"move":   second(b.Move(ctx, lasting, store.Ready, picks...)),
+			"bury":   second(b.Move(ctx, lasting, store.Dead, picks...)),
+			"delete": second(b.Delete(ctx, lasting, picks...)),
+		} {
+			if err == nil || !strings.Contains(store.Hint(err), "holds something else") {
+				t.Errorf("%s with a foreign %s: %v", what, key, err)
+			}
+		}
+		if got := server.Do("ZRANGE", "retry", "0", "-1", "WITHSCORES"); got != before {
+			t.Errorf("with a foreign %s there is left: %s", key, got)
+		}
+		server.Do("DEL", key)
+	}
 	b.balanced()
 }

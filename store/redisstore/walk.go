@@ -157,15 +157,18 @@ func (w *walk) sets(ctx context.Context) error {
 	}
 	var cursors []*cursor
 	for _, q := range of {
-		c := newCursor(set{w.s, w.q.Place, q, w.q.Newest}, max(pageSize, 10*window/len(of)))
+		c := newCursor(set{w.s, w.s.set(w.q.Place, q), w.q.Newest}, max(pageSize, 10*window/len(of)))
 		defer c.close()
 		cursors = append(cursors, c)
 	}
 	for {
 		var first *cursor
-		for _, c := range cursors {
+		for i, c := range cursors {
 			if len(c.page) == 0 {
 				if err := c.fill(ctx); err != nil {
+					return err
+				}
+				if err := w.s.house(ctx, of[i], c.page); err != nil {
 					return err
 				}
 			}
@@ -184,6 +187,19 @@ func (w *walk) sets(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// house finds out the queues of the members of a set.
+func (s *Store) house(ctx context.Context, of string, rows []row) error {
+	members := make([]string, len(rows))
+	for i, r := range rows {
+		members[i] = r.member
+	}
+	homes, err := s.queuesOf(ctx, of, members)
+	for i, h := range homes {
+		rows[i].home = h
+	}
+	return err
 }
 
 // before tells which of two comes first where the sets of several queues are merged.

@@ -7,6 +7,23 @@
 -- at an end it is popped. Then they are looked for beside the one before, at both
 -- ends, and at last everywhere; they are marked where they are, so that the others
 -- keep their places, and all marks of a list are removed in one go.
+
+-- A key that holds something else would end the script after jobs were taken. It shall
+-- end before.
+for q = 1, queues do
+  redis.call('LLEN', queue(q))
+  redis.call('LLEN', inbox(q))
+  redis.call('HLEN', books(q))
+end
+for _, set in pairs(sets) do redis.call('ZCARD', set) end
+redis.call('HLEN', KEYS[6]) -- the outbox
+if alone then
+  redis.call('SCARD', KEYS[tail + 1])
+  redis.call('SCARD', KEYS[tail + 2])
+  redis.call('HLEN', KEYS[tail + 3])
+end
+if KEYS[alone and tail + 4 or tail + 1] then redis.call('LLEN', KEYS[#KEYS]) end -- the undo list
+
 local near, beside, apart = 1000, 100, 1000
 local looked, scans = 0, 0
 

@@ -87,7 +87,7 @@ func (t *telling) command(cmd *cobra.Command) *cobra.Command {
 	t.listFlags(cmd)
 	t.changeFlags(cmd)
 	cmd.Flags().BoolVar(&t.wait, "wait", false, "until they are "+t.asWanted)
-	cmd.Flags().DurationVar(&t.timeout, "timeout", 0, "wait no longer than that (default: as long as it takes)")
+	timeoutFlag(cmd, &t.timeout)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := t.writable(); err != nil {
 			return err
@@ -219,14 +219,7 @@ func (t *telling) what(targets []store.Process) string {
 	for _, p := range targets {
 		names = append(names, shortID(p.ID))
 	}
-	return fmt.Sprintf("%s: %s", plural(len(targets), "process", "processes"), some(names))
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return console.Count(n) + " " + many
+	return fmt.Sprintf("%s: %s", console.Plural(len(targets), "process"), some(names))
 }
 
 // tell passes the order on, and says which way it went.
@@ -275,31 +268,9 @@ func (t *telling) throughSocket(ctx context.Context, c *control.Client) (err err
 	return err
 }
 
-// socketPatience is for a process that is frozen, or whose machine is overloaded.
-const socketPatience = 2 * time.Second
-
-// dialSocket connects to a process on this machine. It returns nil where there is
-// none, or if another answers at its path.
-func dialSocket(ctx context.Context, p store.Process) *control.Client {
-	if p.Socket == "" || p.ID.Host() != store.NewIdentity().Host() {
-		return nil
-	}
-	ctx, end := context.WithTimeout(ctx, socketPatience)
-	defer end()
-	c, err := control.Dial(ctx, p.Socket)
-	if err != nil {
-		return nil
-	}
-	if status, err := c.Status(ctx); err != nil || status.ID != p.ID {
-		c.Close()
-		return nil
-	}
-	return c
-}
-
 // await waits until all have done what they were told, and notes how they are.
 func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) error {
-	bar := t.term.Progress(fmt.Sprintf("waiting for %s to be %s", plural(len(rows), "process", "processes"), t.asWanted), int64(len(rows)))
+	bar := t.term.Progress(fmt.Sprintf("waiting for %s to be %s", console.Plural(len(rows), "process"), t.asWanted), int64(len(rows)))
 	defer bar.End()
 	var missing []string
 	err := poll(ctx, t.timeout, func(ctx context.Context) (bool, error) {
@@ -350,55 +321,4 @@ func (t *telling) toldList() *list[toldRow] {
 		columns = append(columns, column[toldRow]{"now", func(r toldRow) any { return t.state(r.Now) }, asIs})
 	}
 	return &list[toldRow]{columns: columns, name: func(r toldRow) string { return r.ID }}
-}
-
-func newProcessesDump(a *app) *cobra.Command {
-	t := &telling{app: a, verb: store.Dump}
-	cmd := &cobra.Command{
-		Use: "dump [ID…]", Short: "Print what processes are at",
-		Long: `Print what processes are at: the jobs that run, and every goroutine.
-
-A process on this machine answers through its control socket, and its answer is
-printed here. Others are asked through the store, and write it into their own log.`,
-		Example:           example("ebb processes dump --all", "ebb processes dump --host host-1", "ebb processes dump host-1:7"),
-		ValidArgsFunction: a.completeProcesses(0),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.openExisting(cmd.Context())
-			if err != nil {
-				return err
-			}
-			targets, err := t.targets(cmd.Context(), s, args)
-			if err != nil {
-				return err
-			}
-			for _, p := range targets {
-				if err := a.dump(cmd.Context(), s, p); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	t.selectFlags(cmd)
-	return cmd
-}
-
-func (a *app) dump(ctx context.Context, s store.Store, p store.Process) error {
-	if c := dialSocket(ctx, p); c != nil {
-		defer c.Close()
-		text, err := c.Dump(ctx)
-		if err == nil {
-			_, err = fmt.Fprintln(a.term.Out, strings.TrimRight(text, "\n"))
-		}
-		return err
-	}
-	// An order in the store is a change to it.
-	if err := a.writable(); err != nil {
-		return err
-	}
-	if err := s.Command(ctx, p.ID, store.Command{Verb: store.Dump}); err != nil {
-		return err
-	}
-	a.say("%s writes it into its own log with its next beat", shortID(p.ID))
-	return nil
 }

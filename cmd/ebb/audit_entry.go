@@ -6,13 +6,18 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/store"
 )
 
 // noting makes a change by hand and keeps in the audit trail that it was begun, by
 // whom, and that it ended. One that failed or was cut off stays without an end.
 func (a *app) noting(ctx context.Context, s store.Inspector, c store.Change, change func() (done int64, err error)) error {
-	c.ID, c.By, c.Began = newChangeID(), a.who(), a.now().UTC()
+	id, err := bulk.NewID(ctx, s)
+	if err != nil {
+		return err
+	}
+	c.ID, c.By, c.Began = id, a.who(), a.now().UTC()
 	if err := s.Record(ctx, c); err != nil {
 		return err
 	}

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -87,15 +86,12 @@ func (b *batches) record(ctx context.Context) (err error) {
 	return nil
 }
 
-// newChangeID names a change.
-func newChangeID() string {
-	var id [4]byte
-	rand.Read(id[:])
-	return hex.EncodeToString(id[:])
-}
-
 // blind is the store of a dry run.
 type blind struct{ store.Store }
+
+func (blind) Changes(context.Context) iter.Seq2[store.Change, error] {
+	return func(func(store.Change, error) bool) {}
+}
 
 func (blind) Record(context.Context, store.Change) error { return nil }
 

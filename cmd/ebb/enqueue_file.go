@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/export"
 	"github.com/ebbjobs/ebb/store"
@@ -130,26 +132,27 @@ func (b *batches) run(ctx context.Context, stdin io.Reader) (err error) {
 // begin makes a new change, or finds the one to go on with.
 func (b *batches) begin(ctx context.Context) error {
 	if b.flags.resume == "" {
+		id, err := bulk.NewID(ctx, b.store)
+		if err != nil {
+			return err
+		}
 		b.rest = fileRest{File: b.flags.from, By: store.NewIdentity()}
-		b.change = store.Change{ID: newChangeID(), By: b.a.who(), Verb: "enqueue", What: b.flags.from, Began: b.begun.UTC()}
+		b.change = store.Change{ID: id, By: b.a.who(), Verb: "enqueue", What: b.flags.from, Began: b.begun.UTC()}
 		return nil
 	}
-	for c, err := range b.store.Changes(ctx) {
-		if err != nil {
-			return fmt.Errorf("look for %s: %w", b.flags.resume, err)
-		}
-		if c.ID == b.flags.resume && c.Verb == "enqueue" {
-			b.change = c
-			if err := json.Unmarshal(c.Rest, &b.rest); err != nil {
-				return fmt.Errorf("read what is left of %s: %w", c.ID, err)
-			}
-			if b.flags.from == "" {
-				b.flags.from = b.rest.File
-			}
-			return nil
-		}
+	c, err := bulk.Lookup(ctx, b.store, b.flags.resume)
+	switch {
+	case errors.Is(err, bulk.ErrUnknownChange), err == nil && c.Verb != "enqueue":
+		return code(exitNothing, store.WithHint(fmt.Errorf("there is no enqueue %q to go on with", b.flags.resume), "ebb audit lists them, for 30 days"))
+	case err != nil:
+		return err
 	}
-	return code(exitNothing, store.WithHint(fmt.Errorf("there is no enqueue %q to go on with", b.flags.resume), "ebb audit lists them, for 30 days"))
+	b.change = c
+	if err := json.Unmarshal(c.Rest, &b.rest); err != nil {
+		return fmt.Errorf("read what is left of %s: %w", c.ID, err)
+	}
+	b.flags.from = cmp.Or(b.flags.from, b.rest.File)
+	return nil
 }
 
 func (b *batches) source(stdin io.Reader) (io.ReadCloser, error) {

@@ -44,8 +44,19 @@ func (a *app) queueChange(verb bulk.Verb, cmd *cobra.Command, names ...string) *
 				return usage("a queue cannot be moved to itself")
 			}
 		}
+		f.words = args
 		return a.changeJobs(cmd.Context(), s, o, &f, 0)
 	}
 	f.flags(a, cmd)
 	return cmd
+}
+
+func newQueuesMove(a *app) *cobra.Command {
+	return a.queueChange(bulk.Move, &cobra.Command{
+		Use: "move FROM TO", Short: "Move the jobs that wait in a queue to another",
+		Long: `Move the jobs that wait in a queue to the back of another, in their order. Their
+payloads name the new queue from then on, so that they come back to it. What comes
+while it goes on stays.`,
+		Example: example("ebb queues move images default --dry-run", "ebb queues move images slow --yes", "ebb queues move default slow --limit 1 --yes"),
+	}, "FROM", "TO")
 }

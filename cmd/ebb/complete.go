@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ebbjobs/ebb/store"
+)
+
+// completeWithin is how long completion may take. A shell that waits for it is
+// worse than one that completes nothing.
+const completeWithin = 150 * time.Millisecond
+
+// complete offers what find finds in the store, and nothing where the store cannot
+// be reached. At most so many arguments are completed; 0 is no limit.
+func (a *app) complete(most int, find func(context.Context, store.Store) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		const only = cobra.ShellCompDirectiveNoFileComp
+		if most > 0 && len(args) >= most {
+			return nil, only
+		}
+		ctx, end := context.WithTimeout(cmd.Context(), completeWithin)
+		defer end()
+		s, err := a.openExisting(ctx)
+		if err != nil {
+			return nil, only
+		}
+		found, err := find(ctx, s)
+		if err != nil {
+			return nil, only
+		}
+		return slices.DeleteFunc(found, func(word string) bool { return slices.Contains(args, word) }), only
+	}
+}
+
+// completeQueues offers the names of queues.
+func (a *app) completeQueues(most int) cobra.CompletionFunc {
+	return a.complete(most, func(ctx context.Context, s store.Store) ([]string, error) {
+		queues, err := s.Queues(ctx)
+		return queueNames(queues), err
+	})
+}
+
+// completeProcesses offers host:pid of processes.
+func (a *app) completeProcesses(most int) cobra.CompletionFunc {
+	return a.complete(most, wordsOf(func(p store.Process) string { return shortID(p.ID) }))
+}
+
+// completeOf offers what processes have of something, as the value of a flag.
+func (a *app) completeOf(word func(store.Process) string) cobra.CompletionFunc {
+	return a.complete(0, wordsOf(word))
+}
+
+func wordsOf(word func(store.Process) string) func(context.Context, store.Store) ([]string, error) {
+	return func(ctx context.Context, s store.Store) (words []string, err error) {
+		processes, err := s.Processes(ctx)
+		for _, p := range processes {
+			words = append(words, word(p))
+		}
+		slices.Sort(words)
+		return slices.DeleteFunc(slices.Compact(words), func(word string) bool { return word == "" }), err
+	}
+}
