@@ -213,12 +213,13 @@ func TestRunOwnsTheSignals(t *testing.T) {
 	var log bytes.Buffer
 	client := NewClient(memstore.New(memstore.Options{}))
 	p := NewProcess(client, Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Stop: StopConfig{Grace: 10 * time.Second}, Socket: t.TempDir()})
-	begun, stopping := make(chan struct{}), make(chan struct{})
+	begun, stopping, sent := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	numberJob.Handle(p, func(ctx context.Context, _ digit) error {
 		close(begun)
 		soft, _ := Stopping(ctx)
 		<-soft
 		close(stopping)
+		<-sent // a TERM that comes after Run has returned is the test's own end
 		return nil
 	})
 	if _, err := numberJob.Enqueue(t.Context(), client, digit{1}); err != nil {
@@ -234,6 +235,7 @@ func TestRunOwnsTheSignals(t *testing.T) {
 		}
 	}
 	<-stopping
+	close(sent)
 	if err := <-ended; err != nil {
 		t.Errorf("Run returned %v", err)
 	}

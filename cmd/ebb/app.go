@@ -57,7 +57,12 @@ func (a *app) open(ctx context.Context) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.openURL(ctx, url)
+	s, err := storeurl.Open(ctx, url)
+	if err != nil {
+		return nil, code(exitStore, store.WithHint(err, "%s", hintOr(err, "is the store right? It comes from "+a.storeSource())))
+	}
+	a.opened = s
+	return s, nil
 }
 
 // openExisting is open for commands that look at a store and have no use for a new
@@ -77,19 +82,7 @@ func (a *app) openExisting(ctx context.Context) (store.Store, error) {
 				"name yours by --store or EBB_STORE; ebb enqueue and ebb work make a new one"))
 		}
 	}
-	return a.openURL(ctx, url)
-}
-
-func (a *app) openURL(ctx context.Context, url string) (store.Store, error) {
-	s, err := storeurl.Open(ctx, url)
-	if err != nil {
-		if store.Hint(err) == "" {
-			err = store.WithHint(err, "is the store right? It comes from %s", a.storeSource())
-		}
-		return nil, code(exitStore, err)
-	}
-	a.opened = s
-	return s, nil
+	return a.open(ctx)
 }
 
 // client returns a client of the store.

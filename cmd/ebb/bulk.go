@@ -20,6 +20,7 @@ type bulkFlags struct {
 	limit  int64
 	rate   float64
 	resume string
+	noUndo bool
 	words  []string // what names the jobs, and where they go, when it is typed again
 }
 
@@ -27,6 +28,7 @@ func (f *bulkFlags) flags(a *app, cmd *cobra.Command) {
 	cmd.Flags().Int64VarP(&f.limit, "limit", "n", 0, "at most so many, those in front (default: all)")
 	cmd.Flags().Float64Var(&f.rate, "rate", 0, "at most so many a second (default: as fast as it goes)")
 	cmd.Flags().StringVar(&f.resume, "resume", "", "go on with the change of this `ID`, which was stopped or killed")
+	cmd.Flags().BoolVar(&f.noUndo, "no-undo", false, "for good: where the store has no room for what ebb undo needs")
 	a.changeFlags(cmd)
 	a.showFlags(cmd)
 }
@@ -107,6 +109,7 @@ func (a *app) freezing(freeze func(looked func(n, of int64)) (*bulk.Frozen, erro
 const surely = 1000
 
 func (a *app) confirmBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags, took time.Duration) error {
+	frozen.ForGood = f.noUndo
 	count := frozen.Count
 	what := fmt.Sprintf("%s (searched %s in %s).", matching(count), console.Count(max(frozen.Searched, count)), console.Span(took))
 	if n := frozen.Soon; n > 0 && frozen.Order.Verb == bulk.Retry {
@@ -115,7 +118,10 @@ func (a *app) confirmBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags
 	if n := frozen.Order; n.Verb == bulk.Bury && count > 10_000 {
 		what += " The dead set keeps 10,000: the oldest will be gone."
 	}
-	if !frozen.Undoable() {
+	switch {
+	case frozen.ForGood:
+		what += " " + console.Warn("This cannot be undone.")
+	case !frozen.Undoable():
 		what += " " + console.Warn(fmt.Sprintf("This cannot be undone: %s of payloads are more than is kept.", console.Bytes(frozen.Bytes)))
 	}
 	word := ""
@@ -123,7 +129,7 @@ func (a *app) confirmBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags
 		word = fmt.Sprint(count)
 	}
 	verb := string(frozen.Order.Verb)
-	ok, err := a.confirmTyping(fmt.Sprintf("%s\n%s %s?", what, strings.ToUpper(verb[:1])+verb[1:], allOf(count)), word)
+	ok, err := a.confirmTyping(ctx, fmt.Sprintf("%s\n%s %s?", what, strings.ToUpper(verb[:1])+verb[1:], allOf(count)), word)
 	switch {
 	case err != nil:
 		return err
@@ -184,6 +190,9 @@ func (a *app) runBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags) er
 		a.say("go on: %s", console.Code(result.Resume))
 		return quietly(exitInterrupted)
 	}
+	if errors.Is(err, store.ErrFull) && frozen.Undoable() {
+		return store.WithHint(err, "what undo needs has no room; go on without: %s --no-undo", result.Resume)
+	}
 	return store.WithHint(err, "go on: %s", result.Resume)
 }
 
@@ -198,11 +207,11 @@ func goOn(frozen *bulk.Frozen, c *store.Change, f *bulkFlags) string {
 	if frozen.Resumable() {
 		return name + " --resume " + c.ID
 	}
-	again := fmt.Sprintf("%s --limit %d", name, max(1, o.Limit-c.Done-c.Missed))
+	again := []string{name, "--limit", fmt.Sprint(max(1, o.Limit-c.Done-c.Missed))}
 	for _, word := range f.words {
-		again += " " + quoted(word)
+		again = append(again, quoted(word))
 	}
-	return again
+	return strings.Join(again, " ")
 }
 
 // resumeBulk goes on with a change that was stopped or killed.

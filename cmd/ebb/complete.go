@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/wire"
 )
 
 // completeWithin is how long completion may take. A shell that waits for it is
@@ -63,4 +65,42 @@ func wordsOf(word func(store.Process) string) func(context.Context, store.Store)
 		slices.Sort(words)
 		return slices.DeleteFunc(slices.Compact(words), func(word string) bool { return word == "" }), err
 	}
+}
+
+// completeJobs offers what some jobs have of something: those that a person looks for
+// stand in front.
+func (a *app) completeJobs(most int, word func(store.Entry) string) cobra.CompletionFunc {
+	return a.complete(most, func(ctx context.Context, s store.Store) (words []string, err error) {
+		const few = 100 // of each place
+		for _, place := range []store.Place{store.Retrying, store.Dead, store.Scheduled} {
+			for e, err := range s.Jobs(ctx, store.Query{Place: place, Limit: few}) {
+				if err != nil {
+					return nil, err
+				}
+				words = append(words, word(e))
+			}
+		}
+		queues, err := s.Queues(ctx)
+		for _, q := range queues {
+			for e, err := range s.Jobs(ctx, store.Query{Place: store.Ready, Queue: q.Name, Limit: few}) {
+				if err != nil {
+					return nil, err
+				}
+				words = append(words, word(e))
+			}
+		}
+		words = slices.DeleteFunc(words, func(word string) bool { return word == "" || console.Plain(word) != word })
+		slices.Sort(words)
+		return slices.Compact(words), err
+	})
+}
+
+func jidOf(e store.Entry) string {
+	job, _ := wire.Parse(e.Payload) // of one that cannot be read, what can be
+	return job.JID
+}
+
+func kindOf(e store.Entry) string {
+	job, _ := wire.Parse(e.Payload)
+	return job.Kind
 }

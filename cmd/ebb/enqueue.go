@@ -98,6 +98,17 @@ or dead, 2 not done within --wait-timeout.`,
 			return f.one(cmd.Context(), a, args[0], args[1:])
 		},
 	}
+	f.flags(a, cmd)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && strings.ContainsAny(unknown.GetSpecifiedName(), "0123456789") {
+			return code(exitUsage, store.WithHint(err, "put -- before arguments that begin with a minus"))
+		}
+		return flagError(cmd, err)
+	})
+	return cmd
+}
+
+func (f *enqueueFlags) flags(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.args, "args", "", "all arguments as one JSON `ARRAY`")
 	flags.BoolVar(&f.strings, "string", false, "arguments are strings, also those that read as JSON")
@@ -116,15 +127,9 @@ or dead, 2 not done within --wait-timeout.`,
 	flags.StringVar(&f.resume, "resume", "", "go on with the --from that has this `ID`")
 	flags.StringVar(&f.uncertain, "uncertain", "", "with --resume: `HOW` to take a batch of which nobody knows whether it is in, put or skip")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the payload, or check the file, and put nothing")
+	cmd.ValidArgsFunction = a.completeJobs(1, kindOf)
 	cmd.RegisterFlagCompletionFunc("queue", a.completeQueues(0))
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && strings.ContainsAny(unknown.GetSpecifiedName(), "0123456789") {
-			return code(exitUsage, store.WithHint(err, "put -- before arguments that begin with a minus"))
-		}
-		return flagError(cmd, err)
-	})
 	a.outputFlag(cmd, formTable, formJSON, formName)
-	return cmd
 }
 
 // perJob are the flags that say something about one job, which the lines of a file
@@ -231,7 +236,7 @@ func (f *enqueueFlags) refused(err error, put *enqueued) error {
 func (f *enqueueFlags) array(args []string) (json.RawMessage, error) {
 	if f.args != "" {
 		trimmed := strings.TrimSpace(f.args)
-		if !strings.HasPrefix(trimmed, "[") || !json.Valid([]byte(trimmed)) {
+		if !strings.HasPrefix(trimmed, "[") || !utf8.ValidString(trimmed) || !json.Valid([]byte(trimmed)) {
 			return nil, code(exitUsage, store.WithHint(fmt.Errorf("--args %q is not a JSON array", f.args), `such as --args '[1,{"a":2}]'`))
 		}
 		return json.RawMessage(trimmed), nil
@@ -241,13 +246,13 @@ func (f *enqueueFlags) array(args []string) (json.RawMessage, error) {
 		if i > 0 {
 			array = append(array, ',')
 		}
+		if !utf8.ValidString(arg) {
+			return nil, usage("argument %d is not UTF-8, as JSON has to be", i+1)
+		}
 		trimmed := bytes.TrimSpace([]byte(arg))
 		if !f.strings && json.Valid(trimmed) {
 			array = append(array, trimmed...)
 			continue
-		}
-		if !utf8.ValidString(arg) {
-			return nil, usage("argument %d is not UTF-8, as JSON has to be", i+1)
 		}
 		quoted, err := encodeJSON(arg)
 		if err != nil {

@@ -106,8 +106,17 @@ func tell(w io.Writer, err error) {
 	if errors.Is(err, syscall.EPIPE) {
 		return // whoever read us has read enough
 	}
-	fmt.Fprintln(w, console.Bad("ebb:"), strings.TrimPrefix(err.Error(), "ebb: ")) // the library's begin so too
+	fmt.Fprintln(w, console.Bad("ebb:"), harmless(strings.TrimPrefix(err.Error(), "ebb: "))) // the library's begin so too
 	if hint := store.Hint(err); hint != "" {
-		fmt.Fprintln(w, console.Dim("hint:"), hint)
+		fmt.Fprintln(w, console.Dim("hint:"), harmless(hint))
 	}
+}
+
+// harmless is a text of several lines in which others may have had a word.
+func harmless(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = console.Plain(line)
+	}
+	return strings.Join(lines, "\n")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -16,6 +17,13 @@ func (a *app) showFlags(cmd *cobra.Command) {
 	a.outputFlag(cmd, formTable, formJSON)
 }
 
+// listFlags gives a command the flags of a list.
+func (a *app) listFlags(cmd *cobra.Command) {
+	a.outputFlag(cmd, formTable, formWide, formJSON, formLines, formName)
+	cmd.Flags().StringSliceVar(&a.flags.fields, "fields", nil, "only these `COLUMNS`, in this order")
+}
+
+// outputFlag gives a command --output, and refuses forms that it does not have.
 func (a *app) outputFlag(cmd *cobra.Command, forms ...string) {
 	cmd.Flags().StringVarP(&a.flags.output, "output", "o", "", "`FORM` of the answer: "+strings.Join(forms, ", "))
 	cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
@@ -54,6 +62,15 @@ func watchFlag(cmd *cobra.Command, every *time.Duration) {
 	cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 }
 
+// moment is the value of a flag that names one.
+func (a *app) moment(flag, text string) (time.Time, error) {
+	t, err := query.ParseMoment(text, a.now())
+	if err == nil {
+		return t, nil
+	}
+	return t, code(exitUsage, store.WithHint(fmt.Errorf("--%s: %q is not a moment", flag, text), "%s", store.Hint(err)))
+}
+
 // noArgs refuses arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
@@ -75,26 +92,20 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// optional takes at most one argument, which name calls what it is called.
-func optional(name string) cobra.PositionalArgs {
+// atLeast wants one argument or more.
+func atLeast(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 1 {
+		if len(args) == 0 {
 			return exactly(name)(cmd, args)
 		}
 		return nil
 	}
 }
 
-// listFlags gives a command the flags of a list.
-func (a *app) listFlags(cmd *cobra.Command) {
-	a.outputFlag(cmd, formTable, formWide, formJSON, formLines, formName)
-	cmd.Flags().StringSliceVar(&a.flags.fields, "fields", nil, "only these `COLUMNS`, in this order")
-}
-
-// atLeast wants one argument or more.
-func atLeast(name string) cobra.PositionalArgs {
+// optional takes at most one argument, which name calls what it is called.
+func optional(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
+		if len(args) > 1 {
 			return exactly(name)(cmd, args)
 		}
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -65,7 +66,7 @@ func newJobRow(e store.Entry) jobRow {
 		row.DeadAt = e.At.UTC()
 	}
 	if !job.History.NoArgs && json.Valid(job.Args) {
-		row.Args = job.Args
+		row.Args = bytes.ToValidUTF8(job.Args, []byte("\uFFFD")) // which json.Valid leaves open
 	}
 	if err != nil {
 		row.Unreadable = err.Error()

@@ -57,6 +57,7 @@ before anything changes; only these are changed, and ^C stops between two batche
 			return c.run(cmd.Context(), a, args)
 		},
 	}
+	cmd.ValidArgsFunction = a.completeJobs(0, jidOf)
 	c.selection.flags(a, cmd)
 	c.bulkFlags.flags(a, cmd)
 	cmd.Flags().BoolVar(&c.all, "all", false, "all jobs, or all that --state and --queue leave")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,15 +66,6 @@ func jidsOf(args []string) (jids []string, ok bool) {
 	}
 	slices.Sort(jids)
 	return slices.Compact(jids), len(jids) > 0
-}
-
-// moment is the value of a flag that names one.
-func (a *app) moment(flag, text string) (time.Time, error) {
-	t, err := query.ParseMoment(text, a.now())
-	if err == nil {
-		return t, nil
-	}
-	return t, code(exitUsage, store.WithHint(fmt.Errorf("--%s %q is not a moment", flag, text), "%s", store.Hint(err)))
 }
 
 // quoted is text as a shell takes it for one argument.

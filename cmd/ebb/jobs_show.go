@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -81,6 +82,8 @@ at least four. Of a job that is nowhere any more, but was touched when a process
 it is said what became of it then.`,
 		Example: example("ebb jobs show 0199aa00bb00cc00dd000009", "ebb jobs show 0009", "ebb jobs show 0009 --payload -o json"),
 		Args:    exactly("JID"),
+
+		ValidArgsFunction: a.completeJobs(1, jidOf),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) error {
 				return a.showJob(ctx, s, strings.TrimPrefix(args[0], "…"), payload)
@@ -134,7 +137,7 @@ func newJobInfo(ctx context.Context, s store.Store, e store.Entry, payload bool)
 	}
 	switch {
 	case !payload:
-	case json.Valid(e.Payload):
+	case utf8.Valid(e.Payload) && json.Valid(e.Payload):
 		info.Payload = e.Payload
 	default:
 		info.Base64 = base64.StdEncoding.EncodeToString(e.Payload)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"unicode"
+	"unicode/utf16"
 )
 
 func (l *list[T]) jsonWriter(a *app) (write func(T) error, end func() error, err error) {
@@ -42,7 +44,7 @@ func (l *list[T]) jsonWriter(a *app) (write func(T) error, end func() error, err
 		if lines {
 			object = append(object, '\n')
 		}
-		_, err = a.term.Out.Write(append([]byte(lead), object...))
+		_, err = a.term.Out.Write(append([]byte(lead), spelledOut(object)...))
 		return err
 	}
 	end = func() error {
@@ -70,10 +72,35 @@ func jsonNames[T any]() ([]string, error) {
 
 // printJSON prints one document, for people too.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.term.Out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.term.Out.Write(spelledOut(b.Bytes()))
+	return err
+}
+
+// spelledOut writes what controls a terminal or turns the direction of writing as
+// \u202e. JSON has such signs in strings only, and reads both alike.
+func spelledOut(document []byte) []byte {
+	unsafe := func(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(document, unsafe) {
+		return document
+	}
+	var b bytes.Buffer
+	for _, r := range string(document) {
+		if !unsafe(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.Bytes()
 }
 
 // encodeJSON writes a value in one line, without its end.

@@ -157,16 +157,21 @@ func (l *list[T]) tabs(a *app, columns []column[T]) func(T) error {
 	}
 }
 
-func (l *list[T]) table(a *app, columns []column[T]) (write func(T) error, end func() error, err error) {
+// heads are how a table for people shows columns.
+func heads[T any](columns []column[T]) []console.Column {
 	heads := make([]console.Column, len(columns))
 	for i, c := range columns {
 		heads[i] = console.Column{Head: strings.ToUpper(strings.ReplaceAll(c.name, "_", " ")), Right: c.look&right != 0, Flex: c.look&flex != 0}
 	}
+	return heads
+}
+
+func (l *list[T]) table(a *app, columns []column[T]) (write func(T) error, end func() error, err error) {
 	width := 0
 	if a.term.OutWatched && a.flags.output != formWide {
 		width = a.term.Width()
 	}
-	t := &slowTable{table: console.NewTable(a.term.Out, width, heads...)}
+	t := &slowTable{table: console.NewTable(a.term.Out, width, heads(columns)...)}
 	return func(row T) error { return t.add(l.cells(a, columns, row)) }, t.end, nil
 }
 
@@ -219,10 +224,6 @@ func (t *slowTable) flush() {
 // within lays rows out on a page: as a table for people, else between tabs.
 func within[T any](p *page, l *list[T], rows []T) {
 	columns := slices.DeleteFunc(slices.Clone(l.columns), func(c column[T]) bool { return c.look&wide != 0 })
-	heads := make([]console.Column, len(columns))
-	for i, c := range columns {
-		heads[i] = console.Column{Head: strings.ToUpper(strings.ReplaceAll(c.name, "_", " ")), Right: c.look&right != 0, Flex: c.look&flex != 0}
-	}
 	var lines [][]string
 	for _, row := range rows {
 		cells := l.cells(p.a, columns, row)
@@ -232,7 +233,7 @@ func within[T any](p *page, l *list[T], rows []T) {
 		lines = append(lines, cells)
 	}
 	if !p.plain {
-		console.NewTable(&p.b, p.a.term.Width(), heads...).Print(lines...) // into memory: there is no error
+		console.NewTable(&p.b, p.a.term.Width(), heads(columns)...).Print(lines...) // into memory: there is no error
 	}
 }
 

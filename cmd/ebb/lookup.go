@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +19,7 @@ func (a *app) lookUp(ctx context.Context, root *cobra.Command, word string) (fou
 		return false, nil
 	}
 	for _, noun := range []string{"jobs", "processes", "stops", "queues"} {
-		if noun == "jobs" && strings.Trim(word, "0123456789abcdef") != "" {
+		if _, ok := jidsOf([]string{word}); noun == "jobs" && !ok {
 			continue
 		}
 		show, _, err := root.Find([]string{noun, "show"})

@@ -1,5 +1,6 @@
 // Command ebb is what operators see of ebb: it runs jobs in any language, puts and
-// moves them, and shows what is there. Each command has a file of its own name.
+// moves them, and shows what is there. The files of a command begin with its name;
+// the others hold what commands share.
 package main
 
 import (

@@ -162,7 +162,7 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 	if err != nil || len(targets) == 0 {
 		return err
 	}
-	if ok, err := t.settled(targets); !ok {
+	if ok, err := t.settled(ctx, targets); !ok {
 		return err
 	}
 	var rows []toldRow
@@ -198,7 +198,7 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 }
 
 // settled asks where a person must be asked.
-func (t *telling) settled(targets []store.Process) (bool, error) {
+func (t *telling) settled(ctx context.Context, targets []store.Process) (bool, error) {
 	if !t.asks && !t.flags.dryRun {
 		return true, nil
 	}
@@ -210,7 +210,7 @@ func (t *telling) settled(targets []store.Process) (bool, error) {
 	if t.asks {
 		will += fmt.Sprintf(", with %s running", console.Plural(busy, "job"))
 	}
-	return t.confirm(will)
+	return t.confirm(ctx, will)
 }
 
 // what names the processes, for a question and the audit trail.

@@ -114,7 +114,7 @@ func (r *rescuing) witnessed(ctx context.Context, identity string) error {
 	if !p.Lapsed {
 		will += "\nIts lease has not ended. If it still runs, its jobs run twice: are you sure that it does not?"
 	}
-	if ok, err := r.confirm(will); !ok {
+	if ok, err := r.confirm(ctx, will); !ok {
 		return err
 	}
 	return r.giveBack(ctx, "process "+string(p.ID), func(ctx context.Context) error {
@@ -156,7 +156,7 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 	if len(names) == 0 {
 		return nothing("no process is lost")
 	}
-	ok, err := r.confirm(fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), console.Plural(len(names), "lost process"), some(names)))
+	ok, err := r.confirm(ctx, fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), console.Plural(len(names), "lost process"), some(names)))
 	if !ok {
 		return err
 	}

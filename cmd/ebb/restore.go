@@ -56,7 +56,7 @@ func (a *app) restoreFrom(ctx context.Context, in io.Reader, name string, replac
 	}
 	will := fmt.Sprintf("put the backup %s in place of what is in %s", name, store.Redact(url))
 	if a.flags.dryRun { // to open a store may make it
-		_, err := a.confirm(will)
+		_, err := a.confirm(ctx, will)
 		return err
 	}
 	s, err := a.open(ctx)
@@ -74,7 +74,7 @@ func (a *app) restoreFrom(ctx context.Context, in io.Reader, name string, replac
 		}
 		will += fmt.Sprintf("; %s that are there are let go", console.Plural(stats.Ready+stats.Held+stats.Scheduled+stats.Retrying+stats.Dead, "job"))
 	}
-	if ok, err := a.confirmTyping(will, "restore"); !ok {
+	if ok, err := a.confirmTyping(ctx, will, "restore"); !ok {
 		return err
 	}
 	c := &counted{Reader: in, bar: a.term.Progress("restoring", size)}

@@ -162,7 +162,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		}
 		end()
 	}
-	if err := errors.Join(err, a.close()); err != nil {
+	if err = errors.Join(err, a.close()); err == nil {
+		err = a.term.Lost()
+	}
+	if err != nil {
 		tell(a.term.Err, err)
 	}
 	return exitOf(err)

@@ -88,8 +88,8 @@ type schemaRow struct {
 
 var schemaList = list[schemaRow]{
 	columns: []column[schemaRow]{
-		{name: "command", cell: func(r schemaRow) any { return "ebb " + r.Command }},
-		{name: "answer", cell: func(r schemaRow) any { return r.Answer }},
+		{"command", func(r schemaRow) any { return "ebb " + r.Command }, asIs},
+		{"answer", func(r schemaRow) any { return r.Answer }, asIs},
 	},
 	name: func(r schemaRow) string { return r.Command },
 }

@@ -12,12 +12,16 @@ import (
 // came.
 var errInterrupted = errors.New("interrupted")
 
-// interruptible ends the context at the first INT or TERM, so that the command can
-// stop where it is safe, and the whole program at the second.
+// interruptible ends the context at the first INT or TERM, or when the terminal goes
+// away, so that the command can stop where it is safe, and the whole program at the
+// second.
 func interruptible(ctx context.Context, a *app) (context.Context, func()) {
 	ctx, end := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup or the like
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		select {
 		case <-signals:

@@ -76,7 +76,7 @@ func (a *app) undo(ctx context.Context, s store.Store, id string) error {
 		return noChange(err)
 	}
 	what := fmt.Sprintf("%s %s %s, of %s, %s by %s.", console.Code(c.ID), c.Verb, console.Plain(c.What), console.Plural(c.Done, "job"), a.cell(c.Began), console.Plain(c.By))
-	ok, err := a.confirm(what + "\nTake it back?")
+	ok, err := a.confirm(ctx, what+"\nTake it back?")
 	if err != nil {
 		return err
 	}

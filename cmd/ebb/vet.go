@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,15 +39,10 @@ type vetParam struct {
 
 var vetList = list[vetRow]{
 	columns: []column[vetRow]{
-		{name: "ruby", look: flex, cell: func(r vetRow) any {
-			if r.Ruby == "" {
-				return "?"
-			}
-			return r.Ruby
-		}},
-		{name: "queue", cell: func(r vetRow) any { return r.Queue }},
-		{name: "retry", cell: func(r vetRow) any { return r.Retry }},
-		{name: "at", cell: func(r vetRow) any { return fmt.Sprintf("%s:%d", r.File, r.Line) }},
+		{"ruby", func(r vetRow) any { return cmp.Or(r.Ruby, "?") }, flex},
+		{"queue", func(r vetRow) any { return r.Queue }, asIs},
+		{"retry", func(r vetRow) any { return r.Retry }, asIs},
+		{"at", func(r vetRow) any { return fmt.Sprintf("%s:%d", r.File, r.Line) }, asIs},
 	},
 	name: func(r vetRow) string { return r.Kind },
 	none: "nothing here calls ebb.Define",
@@ -105,7 +101,7 @@ func vet(cmd *cobra.Command, a *app, packages []string, file string, save bool) 
 	for i := range kinds {
 		rows[i] = vetRowOf(&kinds[i])
 		for _, p := range kinds[i].Problems {
-			a.say("%s:%d: %s: %s", kinds[i].File, kinds[i].Line, orUnnamed(kinds[i].Name), p)
+			a.say("%s:%d: %s: %s", kinds[i].File, kinds[i].Line, cmp.Or(kinds[i].Name, "a kind"), p)
 			problems++
 		}
 	}
@@ -136,13 +132,6 @@ func vet(cmd *cobra.Command, a *app, packages []string, file string, save bool) 
 		return code(exitFailed, errors.New(console.Plural(problems, "problem")))
 	}
 	return nil
-}
-
-func orUnnamed(kind string) string {
-	if kind == "" {
-		return "a kind"
-	}
-	return kind
 }
 
 func vetRowOf(k *signature.Kind) vetRow {

@@ -76,6 +76,9 @@ type Frozen struct {
 	Soon  int64 // of those that wait for a time to come, how many run within a minute anyway
 	// Searched is among how many jobs they were found.
 	Searched int64
+	// ForGood, set before Run, has the store keep nothing for Undo, for which it may
+	// have no room.
+	ForGood bool
 
 	st     store.Inspector
 	query  *query.Query // the order's, within the verb's places
@@ -86,8 +89,8 @@ type Frozen struct {
 }
 
 // Undoable reports whether the change can be taken back. One that would have the
-// store keep too much is for good.
-func (f *Frozen) Undoable() bool { return f.Bytes <= MaxUndoBytes }
+// store keep too much is for good, too.
+func (f *Frozen) Undoable() bool { return !f.ForGood && f.Bytes <= MaxUndoBytes }
 
 // Resumable reports whether [Resume] could go on with the change if it were stopped.
 // One with a limit cannot be told from its neighbours later: the same order, with a

@@ -338,6 +338,23 @@ func TestTooLargeToUndo(t *testing.T) {
 	}
 }
 
+func TestForGood(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.push("A", "q", jids("a", 3)...)
+		f := w.freeze(Order{Verb: Delete, Query: w.query("kind:A")})
+		f.ForGood = true
+		c, err := f.Run(w.Context(), Options{})
+		w.must(err)
+		if c.Done != 3 || !c.Until.IsZero() {
+			t.Errorf("%+v", c)
+		}
+		if _, err := Undo(w.Context(), w.Store, c, nil); !errors.Is(err, ErrNotUndoable) {
+			t.Errorf("undone: %v", err)
+		}
+	})
+}
+
 func TestRate(t *testing.T) {
 	t.Parallel()
 	for rate, want := range map[float64]time.Duration{0: 0, 100: 9 * time.Second, 0.5: 1998 * time.Second, 1e6: 500 * time.Microsecond} {

@@ -2,7 +2,9 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,7 +81,7 @@ func TestNobodyIsAsked(t *testing.T) {
 	t.Parallel()
 	var out, err bytes.Buffer
 	term := New(strings.NewReader("y\n"), &out, &err, nil)
-	if _, err := term.Ask("Go on?"); !errors.Is(err, ErrNobody) {
+	if _, err := term.Ask(t.Context(), "Go on?"); !errors.Is(err, ErrNobody) {
 		t.Errorf("error %v, want ErrNobody", err)
 	}
 	if err.Len()+out.Len() > 0 {
@@ -173,5 +175,35 @@ func TestLive(t *testing.T) {
 	l.Say("stays")
 	if b.String() != "stays\n" {
 		t.Errorf("wrote %q where nobody watches", b.String())
+	}
+}
+
+// TestAskEnds: a person who presses ^C at a question need not answer it.
+func TestAskEnds(t *testing.T) {
+	t.Parallel()
+	in, typed := io.Pipe()
+	defer typed.Close()
+	term := New(in, io.Discard, io.Discard, nil)
+	term.InWatched = true
+	pressed := errors.New("pressed ^C")
+	ctx, end := context.WithCancelCause(t.Context())
+	end(pressed)
+	if _, err := term.Ask(ctx, "Go on?"); !errors.Is(err, pressed) {
+		t.Errorf("Ask returned %v, want %v", err, pressed)
+	}
+}
+
+// TestLost: what could not be written is remembered for those who do not ask.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	in, out := io.Pipe()
+	in.Close()
+	term := New(strings.NewReader(""), out, io.Discard, nil)
+	if err := term.Lost(); err != nil {
+		t.Errorf("nothing was written, and Lost returned %v", err)
+	}
+	io.WriteString(term.Out, "an answer")
+	if err := term.Lost(); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("Lost returned %v, want %v", err, io.ErrClosedPipe)
 	}
 }

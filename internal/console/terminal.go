@@ -7,6 +7,7 @@ package console
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +47,7 @@ type stream struct {
 	t       *Terminal
 	w       io.Writer
 	watched bool
+	lost    atomic.Pointer[error] // of the first write that failed
 }
 
 func (s *stream) Write(b []byte) (n int, err error) {
@@ -54,7 +56,21 @@ func (s *stream) Write(b []byte) (n int, err error) {
 		defer p.mu.Unlock()
 		p.erase()
 	}
-	return s.w.Write(b)
+	if n, err = s.w.Write(b); err != nil {
+		s.lost.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// Lost returns why the first write to Out failed that did, nil if none has. Not all
+// who write there say so.
+func (t *Terminal) Lost() error {
+	if out, ok := t.Out.(*stream); ok {
+		if lost := out.lost.Load(); lost != nil {
+			return *lost
+		}
+	}
+	return nil
 }
 
 // defaultWidth is that of a terminal that does not tell.
@@ -69,9 +85,9 @@ func New(in io.Reader, out, err io.Writer, environ []string) *Terminal {
 		Unicode: speaksUnicode(environ),
 		in:      bufio.NewReader(in),
 	}
-	t.err = colorprofile.NewWriter(err, environ)
-	t.Out = &stream{t, colorprofile.NewWriter(out, environ), t.OutWatched}
-	t.Err = &stream{t, t.err, t.ErrWatched}
+	t.err = t.fitting(colorprofile.NewWriter(err, environ), t.ErrWatched)
+	t.Out = &stream{t: t, w: t.fitting(colorprofile.NewWriter(out, environ), t.OutWatched), watched: t.OutWatched}
+	t.Err = &stream{t: t, w: t.err, watched: t.ErrWatched}
 	t.outFile, _ = out.(*os.File)
 	t.errFile, _ = err.(*os.File)
 	t.columns, _ = strconv.Atoi(variable(environ, "COLUMNS"))
@@ -79,6 +95,14 @@ func New(in io.Reader, out, err io.Writer, environ []string) *Terminal {
 		t.ErrWatched = false // it cannot rewrite a line
 	}
 	return t
+}
+
+// fitting leaves nothing to a person's terminal that it cannot show.
+func (t *Terminal) fitting(w io.Writer, watched bool) io.Writer {
+	if t.Unicode || !watched {
+		return w
+	}
+	return ascii{w}
 }
 
 // Width is how many cells a line of Out has, 80 if nobody knows.
@@ -97,19 +121,35 @@ func (t *Terminal) width(f *os.File) int {
 var ErrNobody = errors.New("console: nobody is there to answer")
 
 // Ask puts a question on Err and returns the line that is answered, trimmed. It
-// returns ErrNobody where no person is at the input, and io.EOF if the input ends.
-func (t *Terminal) Ask(question string) (string, error) {
+// returns ErrNobody where no person is at the input, io.EOF if the input ends, and the
+// cause of ctx when that ends first: a read of a terminal cannot be ended, so it is
+// left behind and takes the next line.
+func (t *Terminal) Ask(ctx context.Context, question string) (string, error) {
 	if !t.InWatched {
 		return "", ErrNobody
 	}
 	if _, err := fmt.Fprint(t.Err, question+" "); err != nil {
 		return "", err
 	}
-	line, err := t.in.ReadString('\n')
-	if err != nil && line == "" {
-		return "", err
+	type answer struct {
+		line string
+		err  error
 	}
-	return strings.TrimSpace(line), nil
+	answered := make(chan answer, 1)
+	go func() {
+		line, err := t.in.ReadString('\n')
+		answered <- answer{line, err}
+	}()
+	select {
+	case a := <-answered:
+		if a.err != nil && a.line == "" {
+			return "", a.err
+		}
+		return strings.TrimSpace(a.line), nil
+	case <-ctx.Done():
+		fmt.Fprintln(t.Err) // what follows has a line of its own
+		return "", context.Cause(ctx)
+	}
 }
 
 func isTerminal(stream any) bool {

@@ -83,8 +83,8 @@ func (c *crew) pids() (pids []int) {
 	return pids
 }
 
-// buried returns the deaths that were not told yet.
-func (c *crew) buried() []death {
+// untold returns the deaths that were not told yet, once.
+func (c *crew) untold() []death {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	told := c.deaths

@@ -60,7 +60,7 @@ func (v *view) follow(ctx context.Context) error {
 }
 
 func (v *view) look(ctx context.Context) (done bool, err error) {
-	for _, d := range v.crew.buried() {
+	for _, d := range v.crew.untold() {
 		if err := v.tellDeath(d); err != nil {
 			return false, err
 		}
@@ -80,7 +80,7 @@ func (v *view) look(ctx context.Context) (done bool, err error) {
 	if err := v.tellResumption(ctx); err != nil {
 		return false, err
 	}
-	v.invite()
+	v.invite(c)
 	v.killOne(c)
 	v.draw(c)
 	return c.finished(), nil
@@ -160,9 +160,11 @@ func (v *view) tellResumption(ctx context.Context) error {
 	return nil
 }
 
-// invite asks to be killed, once both workers are there.
-func (v *view) invite() {
-	if v.invited || len(v.workers) < workers {
+// invite asks to be killed, once both workers are there and one runs the walk, whose
+// going on is worth seeing.
+func (v *view) invite(c counts) {
+	walks := func(p store.Process) bool { return walkOn(p) != "" }
+	if v.invited || len(v.workers) < workers || !c.walked && !slices.ContainsFunc(v.workers, walks) {
 		return
 	}
 	v.invited = true

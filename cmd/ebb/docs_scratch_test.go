@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ebbjobs/ebb/store"
+	"github.com/ebbjobs/ebb/store/storeurl"
+)
+
+const exampleSettings = `queues: [default, images]
+groups:
+  heavy: {queues: [reports], concurrency: 2, grace: 10s}
+  fast: {queues: [images, default]}
+handlers:
+  ResizeImage: {command: ["true"]}
+  WelcomeJob: {command: ["true"]}
+`
+
+// scratch makes the folder in which examples run: a seeded store, settings, a module
+// with jobs, and what else the examples of this name need to find.
+func scratch(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	url := "sqlite:" + filepath.Join(dir, "ebb.db")
+	if err := seed(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := os.ReadFile(filepath.Join(root, "internal/signature/testdata/jobs/jobs.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range map[string]string{
+		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "jobs/jobs.go": string(jobs),
+		"tmp/.keep": "", "jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
+		"go.mod": "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
+	} {
+		file = filepath.Join(dir, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	switch {
+	case strings.HasPrefix(name, "ebb processes"):
+		actor(t, url)
+	case name == "ebb rescue":
+		loser(t, url)
+	case name == "ebb restore":
+		runLine(t, dir, "ebb backup ebb.backup")
+	case name == "ebb undo":
+		for _, id := range []string{"0dd5e7", "a7f3c2", "1a57ed"} {
+			undoable(t, url, id)
+		}
+	}
+	return dir
+}
+
+// hostOne is a process of the same host as the one that seed has leave.
+var hostOne = store.Presence{ID: "host-1:7:ba9876543210", Host: "host-1", PID: 7, Release: "v142", Concurrency: 2, State: "running"}
+
+// actor plays a process that does what it is told, until the test ends.
+func actor(t *testing.T, url string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := hostOne
+	p.Started = time.Now()
+	beat(t.Context(), t, s, p)
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	var acting sync.WaitGroup
+	acting.Go(func() {
+		for pause := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; {
+			orders, _ := s.Beat(ctx, p, time.Minute)
+			for _, c := range orders.Commands {
+				switch c.Verb {
+				case store.Quiet:
+					p.State = "quiet"
+				case store.Resume:
+					p.State = "running"
+				case store.Stop:
+					left := p.ID
+					p.ID = store.Identity(strings.TrimSuffix(string(p.ID), "0") + "1")
+					p.State = "running"
+					s.Beat(ctx, p, time.Minute) // the next example wants somebody again
+					s.Leave(ctx, store.Call{By: left, Lane: store.LaneVerdict, Seq: 1}, store.Farewell{ID: left, Report: store.StopReport{ID: left, Reason: "stop command"}})
+				}
+			}
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	t.Cleanup(func() { end(); acting.Wait(); s.Close() })
+}
+
+// loser leaves behind a process that died with a job.
+func loser(t *testing.T, url string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := hostOne
+	p.Started = time.Now()
+	beat(t.Context(), t, s, p)
+	_, _, err = s.Fetch(t.Context(), store.Call{By: p.ID, Lane: store.LaneFetch, Seq: 1}, store.Plan{Queues: []store.Share{{Queue: "images"}}}, 1, 0)
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// undoable deletes a job so that it can be brought back.
+func undoable(t *testing.T, url, id string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, now := t.Context(), time.Now()
+	for e, err := range s.Jobs(ctx, store.Query{Place: store.Ready, Queue: "images", Limit: 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = s.Delete(ctx, store.Undoable{Change: id, For: 10 * time.Minute}, store.Pick{Key: e.Key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.Record(ctx, store.Change{ID: id, By: "ada@shop", Verb: "delete", What: "queue:images", Wanted: 1, Done: 1, Began: now, Ended: now, Until: now.Add(10 * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
