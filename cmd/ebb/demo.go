@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"time"
@@ -47,7 +49,13 @@ itself, it goes on where it was when it is started again, and cleans up at the e
 			o.Worker = func(s demo.Settings) *exec.Cmd {
 				return again(self, "demo", "--worker", s.State, "--step", s.Step.String(), "--each", s.Each.String())
 			}
-			return demo.Run(cmd.Context(), o)
+			if err := demo.Run(cmd.Context(), o); err != nil {
+				return err
+			}
+			if errors.Is(context.Cause(cmd.Context()), errInterrupted) {
+				return quietly(exitInterrupted)
+			}
+			return nil
 		},
 	}
 	f := cmd.Flags()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/spf13/cobra"
 )
@@ -50,9 +51,12 @@ func addHelp(root *cobra.Command) {
 		c.SetOut(out)
 		page.WriteTo(out)
 	})
+	all := &cobra.Command{Use: "topics", Short: "The topics of help", Long: "Topics, for ebb help TOPIC:\n", Hidden: true}
 	for _, t := range topics {
 		root.AddCommand(&cobra.Command{Use: t.name, Short: t.short, Long: t.text()})
+		all.Long += fmt.Sprintf("\n  %-17s %s", t.name, t.short)
 	}
+	root.AddCommand(all)
 	root.SetHelpCommand(&cobra.Command{
 		Use:     "help [COMMAND | TOPIC]",
 		Short:   "Explain a command, or a topic",

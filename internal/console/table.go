@@ -17,7 +17,7 @@ type Column struct {
 
 // Table lays rows out in columns, for people. The first rows decide how wide the
 // columns are; rows that come later may stretch them for themselves alone, so that
-// a table can be longer than memory.
+// a table can be longer than memory. What does not fit into the line is cut.
 type Table struct {
 	w       io.Writer
 	columns []Column
@@ -93,5 +93,9 @@ func (t *Table) line(b *strings.Builder, cells []string) {
 			line.WriteString(gap)
 		}
 	}
-	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	text := strings.TrimRight(line.String(), " ")
+	if t.width > 0 {
+		text = ansi.Truncate(text, t.width, "…") // a line that wraps breaks every column
+	}
+	b.WriteString(text + "\n")
 }

@@ -105,14 +105,17 @@ func (h *handlers) walk(ctx context.Context, _ walkArgs) error {
 	}
 }
 
-// pause makes a job long enough to be seen.
+// pause makes a job long enough to be seen, and no stop longer than it need be.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
+	stopping, _ := ebb.Stopping(ctx)
 	select {
 	case <-time.After(d):
 		return nil
+	case <-stopping:
+		return ebb.ErrYield
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
