@@ -1,4 +1,4 @@
-.PHONY: test quick check vuln bench fuzz
+.PHONY: test quick check reference five-minutes vuln bench fuzz
 
 # Everything that CI runs.
 test:
@@ -11,6 +11,15 @@ quick:
 # Formatting and static analysis.
 check:
 	scripts/check
+
+# docs/reference/cli.md anew, from the help of the commands.
+reference:
+	go test ./cmd/ebb -run TestReference -update
+
+# What a new user does, with nothing downloaded or built before: from clone to a
+# killed and resumed job.
+five-minutes:
+	scripts/five-minutes
 
 # Known vulnerabilities. Their database is on the network, so this is no part of check.
 vuln:

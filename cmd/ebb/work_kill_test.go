@@ -176,8 +176,8 @@ func (w *workplace) count(kills, accepted int) {
 		}
 	}
 	lost := accepted - len(done)
-	w.t.Logf("%d kills, %d jobs accepted, %d done, %d lost, %d begun more than once, %d beside their rescue",
-		kills, accepted, len(done), lost, twice, len(beside))
+	w.t.Attr("ledger", fmt.Sprintf("%d kills of ebb work, %d shell jobs accepted, %d done, %d lost, %d begun more than once, %d beside their rescue",
+		kills, accepted, len(done), lost, twice, len(beside)))
 	if lost != 0 || len(beside) != 0 {
 		w.t.Errorf("lost %d, beside their rescue %v", lost, beside)
 	}
