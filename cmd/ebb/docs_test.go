@@ -285,7 +285,6 @@ func runLine(t *testing.T, dir, line string) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", shell)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "EBB_STORE=sqlite:ebb.db", "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+filepath.Join(dir, "tmp"), // Go wants no module in there
-
 		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 	var said output
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -293,10 +292,17 @@ func runLine(t *testing.T, dir, line string) {
 		t.Fatal(err)
 	}
 	if endless {
-		for deadline := time.Now().Add(10 * time.Second); said.len() == 0 && time.Now().Before(deadline); {
-			time.Sleep(10 * time.Millisecond)
+		// A worker speaks of its settings before it is one; a view, when it is there.
+		runs := func() bool { return said.String() != "" }
+		if strings.Contains(line, "ebb work") {
+			runs = func() bool { return strings.Contains(said.String(), "process running") }
 		}
-		time.Sleep(300 * time.Millisecond) // it has more to say
+		for deadline := time.Now().Add(30 * time.Second); !runs(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				cmd.Process.Kill()
+				t.Fatalf("%s: it never ran, but said\n%s", line, said.String())
+			}
+		}
 		cmd.Process.Signal(syscall.SIGTERM)
 	}
 	err := cmd.Wait()
@@ -319,8 +325,6 @@ func (o *output) Write(p []byte) (int, error) {
 	defer o.mu.Unlock()
 	return o.b.Write(p)
 }
-
-func (o *output) len() int { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Len() }
 
 func (o *output) String() string { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
