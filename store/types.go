@@ -195,6 +195,13 @@ type Presence struct {
 	// Known is every token that this process holds, begun or not, as of when the
 	// beat was made up.
 	Known []Token `json:"-"`
+	// Suspicion is what is left of the lease when others find the connection of this
+	// process gone. It is longer than the time between two beats. 0: all of it.
+	Suspicion time.Duration `json:"-"`
+	// Ring is called when there is a reason to beat at once: a command waits, or the
+	// store has lost sight of this process. From any goroutine; it must not block, and
+	// may be called after the process has left. nil: nobody is told.
+	Ring func() `json:"-"`
 }
 
 // Group is one set of queues with slots of its own.
@@ -234,6 +241,9 @@ type Orders struct {
 	// Reconnected: the store was out of reach, or another one answered, at some
 	// moment since this boot's last beat.
 	Reconnected bool
+	// Look: the connection of another process was found gone, and when so much time
+	// has passed its lease may have ended. 0: no news.
+	Look time.Duration
 }
 
 // Command is an order to a process.
@@ -276,7 +286,8 @@ const (
 type Lost struct {
 	ID    Identity
 	Cause Cause
-	Last  Presence // as of its last beat; only ID is sure to be set
+	Last  Presence  // as of its last beat; only ID is sure to be set
+	Now   time.Time // by the store's clock, when this was seen
 	// Seen is what the store saw, for Rescue to compare; opaque.
 	Seen string
 	// More: it holds more than Jobs lists.

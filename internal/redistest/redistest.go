@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,7 +90,6 @@ type Server struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{}
-	output *bytes.Buffer
 }
 
 // Start starts a server and returns once it answers. It is killed when the test
@@ -174,8 +174,20 @@ func StartSentinel(t testing.TB, name string, primary *Server) *Server {
 		}
 		s.config = []string{config, "--sentinel"}
 	})
+	// It asks every ten seconds, and for half a minute does nothing at all if the
+	// machine has kept it waiting for two.
+	s.Try("SENTINEL", "DEBUG", "info-period", "500", "tilt-period", "1000")
+	_, replicas, _ := strings.Cut(primary.Do("INFO", "replication"), "connected_slaves:")
+	replicas, _, _ = strings.Cut(replicas, "\r")
+	s.await("sentinel that knows the replicas", func() bool {
+		// One that has answered it has a name there.
+		named := len(runID.FindAllString(s.Do("SENTINEL", "REPLICAS", name), -1))
+		return strconv.Itoa(named) == replicas
+	})
 	return s
 }
+
+var runID = regexp.MustCompile(`runid\W[0-9a-f]{40}`)
 
 // URL returns the URL of database 0, with the password if there is one.
 func (s *Server) URL() string {
@@ -276,13 +288,17 @@ func (s *Server) run() {
 	}
 	args = append(args, s.args...)
 	s.mu.Lock()
-	s.output = new(bytes.Buffer)
+	output, err := os.Create(s.logFile())
+	if err != nil {
+		s.t.Fatalf("redistest: %v", err)
+	}
+	defer output.Close()
 	cmd := exec.Command(s.binary, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Dir, s.output, s.output
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Dir, output, output
 	// A test binary that is killed takes its servers along.
 	cmd.SysProcAttr = dieWithParent()
 	exited := make(chan struct{})
-	err := cmd.Start()
+	err = cmd.Start()
 	if err == nil {
 		go func() { cmd.Wait(); close(exited) }()
 	}
@@ -294,7 +310,7 @@ func (s *Server) run() {
 	s.await("answer on "+s.Addr, func() bool {
 		select {
 		case <-exited:
-			s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.output)
+			s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.log())
 		default:
 		}
 		_, err := s.Try("PING")
@@ -335,9 +351,20 @@ func (s *Server) await(what string, ready func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(readyWithin); !ready(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("redistest: no %s within %v", what, readyWithin)
+			s.t.Fatalf("redistest: no %s within %v\n%s", what, readyWithin, s.log())
 		}
 	}
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.Dir, "server.log") }
+
+// log is the last that the server printed.
+func (s *Server) log() string {
+	text, err := os.ReadFile(s.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-4000):])
 }
 
 // freeAddr asks the kernel for a free port. Another process may take it before
