@@ -31,6 +31,7 @@ var imports = map[string][]string{
 	"internal/platform": {"lifecycle"},
 	"internal/control":  {"store", "lifecycle"},
 	"internal/beat":     {"store"},
+	"internal/netfault": {},
 	"internal/promote":  {"store"},
 	"internal/rescue":   {"store", "wire", "internal/crashpoint"},
 	"internal/runner": {"store", "wire", "lifecycle", "internal/beat", "internal/control", "internal/crashpoint",

@@ -149,7 +149,7 @@ func (s *Store) Orphans(ctx context.Context, max int, dead ...store.Identity) ([
 		if len(lost) == max {
 			break
 		}
-		l := store.Lost{ID: id, Cause: cause, Last: p.Presence, Seen: strconv.FormatUint(p.seen, 10)}
+		l := store.Lost{ID: id, Cause: cause, Last: p.Presence, Now: now, Seen: strconv.FormatUint(p.seen, 10)}
 		for _, j := range s.allHeldBy(id) {
 			if len(l.Jobs) == store.MaxBatch {
 				l.More = true

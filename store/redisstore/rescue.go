@@ -54,6 +54,7 @@ func (s *Store) orphans(ctx context.Context, most int, dead []store.Identity) ([
 		if slices.Contains(dead, id) {
 			l.Cause = store.Witnessed
 		}
+		l.Now = time.UnixMilli(now)
 		lost = append(lost, l)
 	}
 	return lost, nil

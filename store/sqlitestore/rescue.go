@@ -109,7 +109,7 @@ func (s *Store) orphans(ctx context.Context, max int, dead []store.Identity) (lo
 		if cause == "" || len(lost) >= max {
 			continue
 		}
-		l := store.Lost{ID: r.id, Cause: cause, Last: r.presence, Seen: r.seen()}
+		l := store.Lost{ID: r.id, Cause: cause, Last: r.presence, Now: moment(s.now()), Seen: r.seen()}
 		if l.Jobs, err = s.heldOf(ctx, r.boot, store.MaxBatch+1); err != nil {
 			return nil, err
 		}
