@@ -1,4 +1,4 @@
-.PHONY: test quick check reference five-minutes vuln bench fuzz
+.PHONY: test quick check mutants recovery reference five-minutes vuln bench fuzz
 
 # Everything that CI runs.
 test:
@@ -11,6 +11,14 @@ quick:
 # Formatting and static analysis.
 check:
 	scripts/check
+
+# Each protection is taken out in turn, and a test must go red: RUN=REGEXP picks some.
+mutants:
+	go run -C tools ./mutants -run '$(RUN)'
+
+# How soon jobs run again whose process was killed, for docs/reference/performance.md.
+recovery:
+	go run -C tools ./recovery $(ARGS)
 
 # docs/reference/cli.md anew, from the help of the commands.
 reference:

@@ -32,6 +32,12 @@ type Config struct {
 	Lease LeaseConfig
 	// Dead limits the dead set, which all processes of a store trim.
 	Dead DeadConfig
+	// Poison is how many crashes prove that a job brings its processes down, so that it
+	// is buried: crashes while it was the only suspect of its process, within three
+	// days, and not in a deploy. A job is suspect from its second crash on. Every
+	// process judges by its own number. At most 10, which is what a job remembers; a
+	// negative number buries none. Default: 3.
+	Poison int
 
 	// Release is what stop reports and rollouts call this program's version, Tag what
 	// people call the application, and Labels are further words for the process.
@@ -86,7 +92,8 @@ type LeaseConfig struct {
 	CutOff CutOff
 }
 
-// CutOff is a policy for a process that its store does not answer.
+// CutOff is a policy for a process that its store does not answer. It counts on
+// Redis: on SQLite nobody takes jobs from a process that lives, and they go on.
 type CutOff int
 
 const (
@@ -116,6 +123,7 @@ const (
 	defaultBeat        = 750 * time.Millisecond
 	defaultPoll        = 5 * time.Second
 	minBeat            = 10 * time.Millisecond
+	maxPoison          = 10
 )
 
 // check says everything that is wrong, by the names of the fields.
@@ -132,6 +140,9 @@ func (c *Config) check() error {
 	}
 	if c.Dead.Max < 0 {
 		wrong("Dead.Max: %d is negative", c.Dead.Max)
+	}
+	if c.Poison > maxPoison {
+		wrong("Poison: %d is more than the %d crashes that a job remembers", c.Poison, maxPoison)
 	}
 	if c.Lease.CutOff != KeepRunning && c.Lease.CutOff != EndJobs {
 		wrong("Lease.CutOff: %d is neither KeepRunning nor EndJobs", c.Lease.CutOff)

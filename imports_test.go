@@ -49,9 +49,10 @@ var imports = map[string][]string{
 	"internal/command":   {".", "store", "wire", "golang.org/x/sys"},
 	"internal/config":    {".", "store", "lifecycle", "internal/command", "internal/nearest", "internal/platform", "go.yaml.in/yaml/v3"},
 	"internal/signature": {"store", "golang.org/x/tools/go/packages"},
-	"internal/load":      {".", "store", "github.com/HdrHistogram/hdrhistogram-go"},
-	"internal/demo":      {".", "store", "store/sqlitestore", "internal/console"},
-	"cmd/ebb": {".", "store", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/command", "internal/config", "internal/console", "internal/control",
+	"internal/chaos":     {".", "store", "wire", "internal/crew", "internal/netfault", "internal/notes"},
+	"internal/load":      {".", "store", "internal/crew", "internal/notes", "github.com/HdrHistogram/hdrhistogram-go"},
+	"internal/demo":      {".", "store", "store/sqlitestore", "internal/console", "internal/crew"},
+	"cmd/ebb": {".", "store", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
 		"internal/demo", "internal/export", "internal/load", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go"},
 

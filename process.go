@@ -259,7 +259,7 @@ func (p *Process) options(embedded bool) (o runner.Options, warnings []string, e
 		GraceFrom: found.Source,
 		Embedded:  embedded, EndCutOff: lease.CutOff == EndJobs,
 		RSS:     func() int64 { return platform.RSS(os.DirFS("/"), os.Getpid()) },
-		DeadMax: c.Dead.Max, DeadAge: c.Dead.Age,
+		DeadMax: c.Dead.Max, DeadAge: c.Dead.Age, Poison: c.Poison,
 	}
 	slots := 0
 	for _, g := range o.Groups {

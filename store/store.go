@@ -96,6 +96,14 @@ type Keeper interface {
 	// forgotten by this call. A witnessed end needs neither s.Seen nor a lapsed lease.
 	// Two calls, since no store knows what a payload says.
 	Rescue(ctx context.Context, s Salvage) (moved int, err error)
+	// Audit finds processes that hold jobs and that nobody has registered, as an edit
+	// by hand or a server that evicts may leave them, and registers them for d from
+	// the store's now. One that lives beats before that has passed, and nothing has
+	// happened; another Orphans lists then as Unclaimed. d 0 only finds them.
+	//
+	// It may do nothing where another process is at it, and look at a part of the store
+	// and go on there the next time. An empty by looks at everything at once.
+	Audit(ctx context.Context, by Identity, d time.Duration) (found []Identity, err error)
 	// Suspect shortens a lease to d, if it is longer and unchanged since the caller
 	// looked; any beat of its owner restores it. For whoever saw a connection end.
 	// A store that knows the living for sure ignores it.

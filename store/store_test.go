@@ -105,9 +105,9 @@ func TestMergeStops(t *testing.T) {
 	begin := time.Unix(1795289600, 0)
 	got := MergeStops([]StopReport{
 		{ID: "a:1:x", Reason: "SIGTERM", Ended: begin, Jobs: []Fate{{JID: "1", Fate: "deaf"}}},
-		{ID: "a:1:x", Reason: "deaf jobs left behind", Ended: begin.Add(time.Second), Jobs: []Fate{{JID: "1", Fate: "rescued"}}},
+		{ID: "a:1:x", Reason: "deaf jobs left behind", Ended: begin.Add(time.Second), Jobs: []Fate{{JID: "1", Fate: "rescued"}}, Blamed: true},
 	})
-	if got.Reason != "SIGTERM" || !got.Ended.Equal(begin.Add(time.Second)) || len(got.Jobs) != 2 {
+	if got.Reason != "SIGTERM" || !got.Ended.Equal(begin.Add(time.Second)) || len(got.Jobs) != 2 || !got.Blamed {
 		t.Errorf("merged: %+v", got)
 	}
 	if empty := MergeStops(nil); empty.ID != "" {

@@ -280,6 +280,7 @@ const (
 	Lapsed    Cause = "lapsed"    // its lease ended, or its lock was let go
 	Left      Cause = "left"      // it left deaf jobs behind
 	Witnessed Cause = "witnessed" // its parent saw it die
+	Unclaimed Cause = "unclaimed" // Audit found jobs in its name, and it never beat again
 )
 
 // Lost is a process that is gone and what it held.
@@ -287,6 +288,7 @@ type Lost struct {
 	ID    Identity
 	Cause Cause
 	Last  Presence  // as of its last beat; only ID is sure to be set
+	Beat  time.Time // its last beat, by the store's clock; zero: not known
 	Now   time.Time // by the store's clock, when this was seen
 	// Seen is what the store saw, for Rescue to compare; opaque.
 	Seen string
@@ -332,11 +334,15 @@ type StopReport struct {
 	By      Identity      `json:"by,omitempty"` // the rescuer, where one wrote it
 	Cause   Cause         `json:"cause,omitempty"`
 	Began   time.Time     `json:"began,omitzero"`
+	Heard   time.Time     `json:"heard,omitzero"` // its last beat, where a rescuer wrote this
 	Ended   time.Time     `json:"ended,omitzero"`
 	Grace   time.Duration `json:"grace,omitempty"`
 	Phases  []Phase       `json:"phases,omitempty"`
 	Jobs    []Fate        `json:"jobs,omitempty"`
 	Notes   []string      `json:"notes,omitempty"`
+	// Blamed: a suspect that it held may have brought it down, so that its end proves
+	// nothing about what others held.
+	Blamed bool `json:"blamed,omitempty"`
 }
 
 // Phase is one step of a stop.
@@ -351,7 +357,7 @@ type Fate struct {
 	JID   string `json:"jid"`
 	Kind  string `json:"kind"`
 	Queue string `json:"queue"`
-	Fate  string `json:"fate"` // finished, failed, checkpointed, handed back, rescued, deaf, lost lease, buried
+	Fate  string `json:"fate"` // finished, failed, checkpointed, handed back, rescued, delayed, deaf, lost lease, not recorded, buried
 	Note  string `json:"note,omitempty"`
 }
 
@@ -505,6 +511,17 @@ func (b Books) Arrivals() int64 {
 		b.Waiting - b.Held - b.Scheduled - b.Retrying - b.Dead
 }
 
+// Uncounted is how many jobs a set has beyond what the books of all queues count
+// there; negative if it has fewer. Others that share the set leave and take jobs which
+// no books count; where nobody does it is 0.
+func (s Stats) Uncounted(set Place) int64 {
+	n := map[Place]int64{Scheduled: s.Scheduled, Retrying: s.Retrying, Dead: s.Dead}[set]
+	for _, b := range s.Books {
+		n -= map[Place]int64{Scheduled: b.Scheduled, Retrying: b.Retrying, Dead: b.Dead}[set]
+	}
+	return n
+}
+
 // Description is what a store can do, for log lines, doctor and the UI. Nothing
 // branches on it but on RubyShares and LeaseIsLock.
 type Description struct {
@@ -522,16 +539,20 @@ type Description struct {
 	Warnings    []string `json:"warnings,omitempty"`
 }
 
-// MergeStops reads the parts of one process's stop report, oldest first, as one.
+// MergeStops reads the parts of one process's stop report, oldest first, as one. What
+// the process says of its own end stands before what its rescuers thought.
 func MergeStops(parts []StopReport) StopReport {
 	if len(parts) == 0 {
 		return StopReport{}
 	}
-	merged := parts[0]
-	for _, part := range parts[1:] {
-		merged.Jobs = slices.Concat(merged.Jobs, part.Jobs)
-		merged.Phases = slices.Concat(merged.Phases, part.Phases)
-		merged.Notes = slices.Concat(merged.Notes, part.Notes)
+	own := max(0, slices.IndexFunc(parts, func(part StopReport) bool { return part.By == "" }))
+	merged := parts[own]
+	merged.Phases, merged.Jobs, merged.Notes = nil, nil, nil
+	for _, part := range parts {
+		merged.Jobs = append(merged.Jobs, part.Jobs...)
+		merged.Phases = append(merged.Phases, part.Phases...)
+		merged.Notes = append(merged.Notes, part.Notes...)
+		merged.Blamed = merged.Blamed || part.Blamed
 		if part.Ended.After(merged.Ended) {
 			merged.Ended = part.Ended
 		}

@@ -58,10 +58,7 @@ func (n *New) Append(dst []byte) []byte {
 	}
 	o.string("wrapped", n.Wrapped)
 	o.string("display_class", n.DisplayClass)
-	for _, f := range n.Extra {
-		o.key(f.Key)
-		o.dst = append(o.dst, f.Value...)
-	}
+	o.fields(n.Extra)
 	o.key("args")
 	if n.Args == nil {
 		o.dst = append(o.dst, "[]"...)
@@ -128,6 +125,14 @@ func (o *object) time(key string, t time.Time) {
 func (o *object) verbatim(key, value string) {
 	o.key(key)
 	o.dst = append(o.dst, value...)
+}
+
+// fields writes members that are valid JSON already.
+func (o *object) fields(list []Field) {
+	for _, f := range list {
+		o.key(f.Key)
+		o.dst = append(o.dst, f.Value...)
+	}
 }
 
 func appendStrings(dst []byte, list []string) []byte {

@@ -34,6 +34,7 @@ func seed(f *testing.F, add func(payload []byte)) {
 		``, `{}`, `{"class":"A","args":[]}`, `{"class":"A","args":[],"class":1}`, `{"args":[[{"a":[]}]],"class":"\ud83d\ude00"}`,
 		`{"class":"A","args":[],"retry_count":99999999999999999999,"retry_for":1e400}`, `{"a":1,}`, `[]`, "{\"\xff\":\"\\u00ff\xff\"}",
 		`{"class":"A","args":[],"ebb":{"log":[{"t":1.5},2],"to":1e-7,"exp":99999999999999,"n":3,"n":4,"new":[1]}}`,
+		`{"class":"A","args":[],"ebb":{"s":true,"log":[{"t":1.5,"w":"rescued","a":true,"new":{"b":1}},{"a":0,"a":true}]}}`,
 	} {
 		add([]byte(payload))
 	}

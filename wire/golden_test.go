@@ -123,10 +123,10 @@ func TestGoldenPayloads(t *testing.T) {
 			Kind: "EncodeJob", JID: "01a2b3c4d5e6f708192a3b4c", Queue: "media", Args: []byte(`["s3://in/1.mov"]`),
 			Retry: RetryTimes(25), Count: -1, CreatedAt: at(1795289700, 1e3), EnqueuedAt: at(1795289763, 5e8),
 			History: History{
-				Interruptions: 2, Crashes: 1, Snoozes: 1, NoArgs: true, Timeout: 30 * time.Minute, Expires: at(1795376100, 0),
+				Interruptions: 2, Crashes: 1, Snoozes: 1, NoArgs: true, Suspect: true, Settled: true, Timeout: 30 * time.Minute, Expires: at(1795376100, 0),
 				Events: []Event{
 					{At: at(1795289720, 25e7), What: "interrupted", Cause: "deploy", By: "vm:11:aa"},
-					{At: at(1795289760, 0), What: "rescued", Cause: "crash", By: "vm:12:bb", Note: "gone without a TERM"},
+					{At: at(1795289760, 0), What: "rescued", Cause: "crash", By: "vm:12:bb", Note: "vm:11:aa", Alone: true, Extra: []Field{{"later", []byte(`1`)}}},
 				},
 				Checkpoint: []byte(`{"frame":24000, "big":9007199254740993}`),
 				Progress:   &Progress{Done: 24000, Total: 96000, Note: "pass 1"},

@@ -28,16 +28,20 @@ type History struct {
 	Expires       time.Time       // exp: not to be begun after this
 	Snoozes       int             // z: times it asked to run later
 	NoArgs        bool            // hide: its arguments are not for people to see
+	Suspect       bool            // s: processes that ran it have died; each runs one such job at a time
+	Settled       bool            // sd: a suspect that has run for a while without harm
 	Extra         []Field         // what a newer ebb added, kept as it is
 }
 
 // Event is one thing that happened to a job.
 type Event struct {
 	At    time.Time // t
-	What  string    // w: interrupted, rescued, resumed, snoozed, yielded
+	What  string    // w: interrupted, rescued, resumed, snoozed, yielded, buried
 	Cause string    // c: deploy, crash and the like
 	By    string    // by: the process that saw it
-	Note  string    // m
+	Note  string    // m: of a rescue, the process that was lost
+	Alone bool      // a: it was the only suspect that the process held
+	Extra []Field   // what a newer ebb added, kept as it is
 }
 
 // Progress is how far a job says it is.
@@ -50,7 +54,7 @@ type Progress struct {
 // IsZero reports whether there is nothing to remember.
 func (h History) IsZero() bool {
 	return h.Interruptions == 0 && h.Crashes == 0 && len(h.Events) == 0 && len(h.Checkpoint) == 0 &&
-		h.Progress == nil && h.Timeout == 0 && h.Expires.IsZero() && h.Snoozes == 0 && !h.NoArgs && len(h.Extra) == 0
+		h.Progress == nil && h.Timeout == 0 && h.Expires.IsZero() && h.Snoozes == 0 && !h.NoArgs && !h.Suspect && !h.Settled && len(h.Extra) == 0
 }
 
 // Add notes an event. Of more than 20 the first, which tells how it began, and
@@ -115,10 +119,13 @@ func (h *History) append(dst []byte) []byte {
 	if h.NoArgs {
 		o.verbatim("hide", "true")
 	}
-	for _, f := range h.Extra {
-		o.key(f.Key)
-		o.dst = append(o.dst, f.Value...)
+	if h.Suspect {
+		o.verbatim("s", "true")
 	}
+	if h.Settled {
+		o.verbatim("sd", "true")
+	}
+	o.fields(h.Extra)
 	return append(o.dst, '}')
 }
 
@@ -129,6 +136,10 @@ func (e *Event) append(dst []byte) []byte {
 	o.string("c", e.Cause)
 	o.string("by", e.By)
 	o.string("m", e.Note)
+	if e.Alone {
+		o.verbatim("a", "true")
+	}
+	o.fields(e.Extra)
 	return append(o.dst, '}')
 }
 
@@ -169,6 +180,10 @@ func readHistory(value []byte) (h History, ok bool) {
 			h.Snoozes = count(value)
 		case "hide":
 			h.NoArgs = value[0] == 't'
+		case "s":
+			h.Suspect = value[0] == 't'
+		case "sd":
+			h.Settled = value[0] == 't'
 		default:
 			h.Extra = append(h.Extra, Field{f.key, value})
 		}
@@ -190,7 +205,7 @@ func readEvents(value []byte) (events []Event) {
 		}
 		var e Event
 		for _, f := range fields {
-			value := element[f.value:f.end]
+			value := element[f.value:f.end:f.end]
 			switch f.key {
 			case "t":
 				e.At = instant(value)
@@ -202,6 +217,10 @@ func readEvents(value []byte) (events []Event) {
 				e.By = text(value)
 			case "m":
 				e.Note = text(value)
+			case "a":
+				e.Alone = value[0] == 't'
+			default:
+				e.Extra = append(e.Extra, Field{f.key, value})
 			}
 		}
 		events = append(events, e)

@@ -27,6 +27,8 @@ func TestHistoryIsSplicedIn(t *testing.T) {
 		{"checkpoint verbatim", `{"class":"A","args":[]}`, History{Checkpoint: []byte(`{ "id": 9007199254740993 }`)},
 			`{"class":"A","args":[],"ebb":{"cp":{ "id": 9007199254740993 }}}`},
 		{"checkpoint that is no JSON", `{"class":"A","args":[]}`, History{Checkpoint: []byte(`{`), Snoozes: 1}, `{"class":"A","args":[],"ebb":{"z":1}}`},
+		{"a suspect", `{"class":"A","args":[]}`, History{Suspect: true, Settled: true, Events: []Event{{What: "rescued", Alone: true}, {What: "resumed"}}},
+			`{"class":"A","args":[],"ebb":{"log":[{"w":"rescued","a":true},{"w":"resumed"}],"s":true,"sd":true}}`},
 		{"progress of nothing yet", `{"class":"A","args":[]}`, History{Progress: &Progress{}}, `{"class":"A","args":[],"ebb":{"pr":{}}}`},
 	}
 	for _, tt := range tests {
@@ -46,10 +48,13 @@ func TestHistoryReadsWhatItCan(t *testing.T) {
 		want        History
 	}{
 		{"empty", `{}`, History{}},
-		{"wrong types", `{"n":"2","x":-1,"log":{},"pr":[],"to":"1","exp":"x","z":null,"hide":1}`, History{}},
+		{"wrong types", `{"n":"2","x":-1,"log":{},"pr":[],"to":"1","exp":"x","z":null,"hide":1,"s":"true","sd":1}`, History{}},
 		{"one wrong type among others", `{"n":2,"x":[],"z":1}`, History{Interruptions: 2, Snoozes: 1}},
 		{"events of mixed types", `{"log":[1,{"t":1795289720.5,"w":"resumed","new":1},null]}`,
-			History{Events: []Event{{At: at(1795289720, 5e8), What: "resumed"}}}},
+			History{Events: []Event{{At: at(1795289720, 5e8), What: "resumed", Extra: []Field{{"new", []byte(`1`)}}}}}},
+		{"a suspect", `{"s":true,"sd":true,"log":[{"w":"rescued","a":true},{"w":"rescued","a":1}]}`,
+			History{Suspect: true, Settled: true, Events: []Event{{What: "rescued", Alone: true}, {What: "rescued"}}}},
+		{"no suspect", `{"s":false,"log":[{"a":false}]}`, History{Events: []Event{{}}}},
 		{"a checkpoint of null", `{"cp":null}`, History{Checkpoint: []byte(`null`)}},
 		{"a newer ebb's fields", `{"n":1,"lane":{"a": 1}}`, History{Interruptions: 1, Extra: []Field{{"lane", []byte(`{"a": 1}`)}}}},
 		{"null", `null`, History{}},
@@ -122,8 +127,9 @@ func TestHistoryIsZero(t *testing.T) {
 
 func fullHistory() History {
 	return History{
-		Interruptions: 3, Crashes: 1, Snoozes: 2, NoArgs: true, Timeout: 90 * time.Second, Expires: at(1795289592, 1e3),
-		Events:     []Event{{At: at(1795289592, 0), What: "rescued", Cause: "oom", By: "vm:1:ab", Note: "\"\n"}},
+		Interruptions: 3, Crashes: 1, Snoozes: 2, NoArgs: true, Suspect: true, Settled: true, Timeout: 90 * time.Second, Expires: at(1795289592, 1e3),
+		Events: []Event{{At: at(1795289592, 0), What: "rescued", Cause: "oom", By: "vm:1:ab", Note: "\"\n", Alone: true,
+			Extra: []Field{{"lane", []byte(`[7]`)}}}},
 		Checkpoint: []byte(`[1, 2]`), Progress: &Progress{Done: 1 << 40, Total: 1 << 41, Note: "é"},
 		Extra: []Field{{"lane", []byte(`7`)}},
 	}

@@ -26,16 +26,17 @@ func newBench(a *app) *cobra.Command {
 		Short: "Measure a store, and check that kills lose nothing",
 		Long: `Measure your store from where you are: enqueueing one by one and in batches, draining
 with one process, and how long an idle process takes to begin a job that was just
-enqueued. With --kill, worker processes are killed while they drain, and every job is
-counted: the exit code is 1 if one was lost.
+enqueued. With --kill, worker processes are killed while they drain, beside others that
+live: it is measured how long it takes until all jobs that were cut run again, and
+every job is counted. The exit code is 1 if one was lost.
 
 All of it happens in a queue of its own, ` + load.Queue + `, which is empty afterwards. It is a load
 like any other: think before you aim it at a store that others work with.`,
-		Example: example("ebb bench --jobs 500", "ebb bench --jobs 500 --payload 2000 -c 50 -o json", "ebb bench --jobs 500 --kill 2   # on Redis each kill may take a lease, 12 s"),
+		Example: example("ebb bench --jobs 500", "ebb bench --jobs 500 --payload 2000 -c 50 -o json", "ebb bench --jobs 500 --kill 2   # on Redis some seconds for each kill, after a quarter of a minute"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if worker != "" {
-				return benchWorker(cmd.Context(), a, worker, o.Slots)
+				return benchWorker(cmd.Context(), a, load.Worker{Dir: worker, Slots: o.Slots, LeaseOnly: o.LeaseOnly})
 			}
 			for name, n := range map[string]int{"jobs": o.Jobs, "concurrency": o.Slots, "callers": o.Callers} {
 				if n < 1 {
@@ -55,7 +56,9 @@ like any other: think before you aim it at a store that others work with.`,
 	f.IntVar(&o.Callers, "callers", 16, "goroutines that enqueue one by one")
 	f.IntVar(&o.Kills, "kill", 0, "kill a worker process so many `TIMES`")
 	f.StringVar(&report, "report", "", "write the answer as JSON to this `FILE`, too")
+	f.BoolVar(&o.LeaseOnly, "lease-only", false, "with --kill: measure what it would be if nobody watched connections")
 	f.StringVar(&worker, "worker", "", "run as a worker that notes what it does in this folder")
+	f.MarkHidden("lease-only")
 	f.MarkHidden("worker")
 	a.showFlags(cmd)
 	return cmd
@@ -79,7 +82,7 @@ func bench(ctx context.Context, a *app, o load.Options, report string) error {
 	}
 	o.Client, o.Log = client, a.errorLog()
 	o.Worker = func(dir string, slots int) *exec.Cmd {
-		cmd := again(self, "bench", "--worker", dir, "-c", strconv.Itoa(slots))
+		cmd := again(self, "bench", "--worker", dir, "-c", strconv.Itoa(slots), "--lease-only="+strconv.FormatBool(o.LeaseOnly))
 		// Not among the arguments, where others see it.
 		cmd.Env = append(os.Environ(), "EBB_STORE="+url)
 		return cmd
@@ -116,12 +119,13 @@ func writeReport(file string, r load.Report) error {
 	return os.WriteFile(file, append(b, '\n'), 0o666)
 }
 
-func benchWorker(ctx context.Context, a *app, dir string, slots int) error {
+func benchWorker(ctx context.Context, a *app, w load.Worker) error {
 	client, err := a.client(ctx)
 	if err != nil {
 		return err
 	}
-	return load.Work(ctx, client, dir, slots, os.Stdin, a.errorLog())
+	w.Log = a.errorLog()
+	return load.Work(ctx, client, w, os.Stdin)
 }
 
 func benchPage(p *page, r load.Report) {
@@ -142,7 +146,7 @@ func benchPage(p *page, r load.Report) {
 	row("pick-up", "by an idle process", "", spread(r.PickUp))
 	if k := r.Kill; k != nil {
 		row("kill", fmt.Sprintf("%s, %s cut", console.Plural(k.Kills, "time"), console.Plural(k.Cut, "job")), "", "")
-		row("", "until they ran again", "", spread(k.Back))
+		row("", "until all ran again", "", spread(k.Back))
 		row("", "run twice", console.Count(k.Twice), "")
 		lost := console.Good("0")
 		if k.Lost > 0 {

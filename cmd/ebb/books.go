@@ -20,14 +20,11 @@ type bookRow struct {
 	// where others push or pop.
 	CustodyMissing  int64  `json:"custody_missing"`
 	ArrivalsMissing *int64 `json:"arrivals_missing,omitempty"`
+	// What was found of what does not balance; only ebb books looks.
+	Differences []difference `json:"differences,omitempty"`
 }
 
-// newBookRow compares the books of a queue. Those of a queue from which Ruby takes
-// jobs are shared, which a store sees only where Ruby pushes.
-func newBookRow(b store.Books, processes []store.Process) bookRow {
-	b.Shared = b.Shared || slices.ContainsFunc(processes, func(p store.Process) bool {
-		return p.Lang == "ruby" && slices.Contains(queuesOf(p), b.Queue)
-	})
+func newBookRow(b store.Books) bookRow {
 	row := bookRow{Books: b, CustodyMissing: b.Custody()}
 	if !b.Shared {
 		row.ArrivalsMissing = new(b.Arrivals())
@@ -36,7 +33,7 @@ func newBookRow(b store.Books, processes []store.Process) bookRow {
 }
 
 func (b bookRow) balances() bool {
-	return b.CustodyMissing == 0 && (b.ArrivalsMissing == nil || *b.ArrivalsMissing == 0)
+	return b.CustodyMissing == 0 && (b.ArrivalsMissing == nil || *b.ArrivalsMissing == 0) && len(b.Differences) == 0
 }
 
 // verdict says in words whether the books balance.
@@ -44,10 +41,12 @@ func (b bookRow) verdict() styled {
 	switch {
 	case b.CustodyMissing != 0:
 		return styled{fmt.Sprintf("custody does not balance: %s", missing(b.CustodyMissing)), console.Bad}
+	case b.ArrivalsMissing != nil && *b.ArrivalsMissing != 0:
+		return styled{fmt.Sprintf("arrivals do not balance: %s", missing(*b.ArrivalsMissing)), console.Bad}
+	case len(b.Differences) > 0:
+		return styled{"the books balance, but not with what is there", console.Bad}
 	case b.ArrivalsMissing == nil:
 		return styled{"custody balances; others push or pop here too, so that arrivals cannot be counted", console.Good}
-	case *b.ArrivalsMissing != 0:
-		return styled{fmt.Sprintf("arrivals do not balance: %s", missing(*b.ArrivalsMissing)), console.Bad}
 	}
 	return styled{"balance", console.Good}
 }
@@ -61,6 +60,7 @@ func missing(n int64) string {
 
 func newBooks(a *app) *cobra.Command {
 	var every time.Duration
+	var find bool
 	cmd := &cobra.Command{
 		Use: "books", Short: "Check that every job is accounted for",
 		Long: `Check, for each queue, that every job is accounted for.
@@ -70,53 +70,93 @@ Arrivals: what was accepted has ended, was deleted or moved, or is somewhere. Wh
 Ruby pushes or pops too, arrivals cannot be counted from outside, and the list says
 so.
 
-Exit 1 if the books of any queue do not balance. They count jobs and do not name
-them: what the jobs were is in the stops and the audit trail of that time.`,
-		Example: example("ebb books", "ebb books -o json", "ebb books -o wide"),
+That takes no longer where there are more jobs. Where books do not balance, and with
+--find always, it then looks at every job and names what it can: jobs that are held
+by nobody, places that have more or fewer than the books say, queues of which there
+are none. Exit 5 if it found any difference.`,
+		Example: example("ebb books", "ebb books -o json", "ebb books --find   # as long as looking at every job takes"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			balanced := true
 			err := a.watch(cmd.Context(), every, func(ctx context.Context, s store.Store) (err error) {
-				balanced, err = a.books(ctx, s)
+				balanced, err = a.books(ctx, s, find)
 				return err
 			})
 			if err == nil && !balanced {
-				return quietly(exitFailed)
+				return quietly(exitFindings)
 			}
 			return err
 		},
 	}
 	a.listFlags(cmd)
 	watchFlag(cmd, &every)
+	cmd.Flags().BoolVar(&find, "find", false, "compare the books with every job that there is")
 	return cmd
 }
 
 // books prints the books, what does not balance before all else, and reports
 // whether everything does.
-func (a *app) books(ctx context.Context, s store.Inspector) (balanced bool, err error) {
-	processes, err := s.Processes(ctx)
+func (a *app) books(ctx context.Context, s store.Store, find bool) (balanced bool, err error) {
+	stats, rows, err := settledBooks(ctx, s)
 	if err != nil {
 		return false, err
 	}
-	_, rows, err := settledBooks(ctx, s, processes)
-	if err != nil {
-		return false, err
-	}
-	balanced = true
-	for _, b := range rows {
-		if !b.balances() {
-			balanced = false
-			a.say("%s", console.Bad(fmt.Sprintf("queue %s: %s", console.Plain(b.Queue), b.verdict().text)))
+	lost := emptied(stats)
+	if find || len(lost) > 0 || !allBalance(rows) {
+		if rows, err = a.find(ctx, s, rows); err != nil {
+			return false, err
 		}
 	}
+	balanced = len(lost) == 0 && allBalance(rows)
+	for _, b := range rows {
+		if !b.balances() {
+			a.say("%s", console.Bad(fmt.Sprintf("queue %s: %s", console.Plain(b.Queue), b.verdict().text)))
+			a.sayDifferences(b)
+		}
+	}
+	for _, set := range lost {
+		a.say("%s", console.Bad(fmt.Sprintf("%s: %s", set, missing(-stats.Uncounted(set)))))
+	}
 	if !balanced {
-		a.say("%s ebb stops ls and ebb audit say what happened to jobs at that time", console.Dim("hint:"))
+		a.say("%s %s", console.Dim("hint:"), remedy(rows))
 	}
 	err = a.bookList().printAll(a, rows)
-	if a.term.OutWatched && slices.ContainsFunc(rows, func(b bookRow) bool { return b.Shared }) {
-		a.say("%s", console.Dim("shared: others push or pop there too, so that arrivals cannot be counted"))
+	if a.term.OutWatched {
+		a.sayShared(stats, rows)
 	}
 	return balanced, err
+}
+
+func allBalance(rows []bookRow) bool {
+	return !slices.ContainsFunc(rows, func(b bookRow) bool { return !b.balances() })
+}
+
+var sets = []store.Place{store.Scheduled, store.Retrying, store.Dead}
+
+// emptied are the sets that have fewer jobs than the books count, where nobody else
+// takes any.
+func emptied(stats store.Stats) (lost []store.Place) {
+	if slices.ContainsFunc(stats.Books, func(b store.Books) bool { return b.Shared }) {
+		return nil
+	}
+	for _, set := range sets {
+		if stats.Uncounted(set) < 0 {
+			lost = append(lost, set)
+		}
+	}
+	return lost
+}
+
+// sayShared tells what others have a part in.
+func (a *app) sayShared(stats store.Stats, rows []bookRow) {
+	if slices.ContainsFunc(rows, func(b bookRow) bool { return b.Shared }) {
+		a.say("%s", console.Dim("shared: others push or pop there too, so that arrivals cannot be counted"))
+	}
+	for _, set := range sets {
+		if n := stats.Uncounted(set); n > 0 {
+			a.say("%s", console.Dim(fmt.Sprintf("%s: %s that no books count; others put them there", set, console.Plural(n, "job"))))
+		}
+	}
 }
 
 // The books of a busy store may be read while a job is half way between two of
@@ -128,7 +168,7 @@ const (
 
 // settledBooks reads the numbers of a store until each book was seen to balance, or
 // often enough.
-func settledBooks(ctx context.Context, s store.Inspector, processes []store.Process) (stats store.Stats, rows []bookRow, err error) {
+func settledBooks(ctx context.Context, s store.Inspector) (stats store.Stats, rows []bookRow, err error) {
 	for look := range looks {
 		if stats, err = s.Stats(ctx); err != nil {
 			return stats, nil, err
@@ -136,14 +176,14 @@ func settledBooks(ctx context.Context, s store.Inspector, processes []store.Proc
 		before := rows
 		rows = nil
 		for _, books := range stats.Books {
-			row := newBookRow(books, processes)
+			row := newBookRow(books)
 			i := slices.IndexFunc(before, func(b bookRow) bool { return b.Queue == row.Queue })
 			if i >= 0 && before[i].balances() {
 				row = before[i]
 			}
 			rows = append(rows, row)
 		}
-		if look == looks-1 || !slices.ContainsFunc(rows, func(b bookRow) bool { return !b.balances() }) {
+		if look == looks-1 || allBalance(rows) && len(emptied(stats)) == 0 {
 			break
 		}
 		if err := sleep(ctx, lookPause); err != nil {

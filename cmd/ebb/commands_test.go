@@ -31,6 +31,7 @@ var calls = map[string]struct {
 	"backup":           {args: []string{"NEW"}},
 	"bench":            {args: []string{"--jobs", "10"}, changes: true},
 	"books":            {},
+	"chaos":            {args: []string{"--dry-run"}, alone: "it makes a store of its own, unless told otherwise"},
 	"completion":       {args: []string{"bash"}, alone: "it prints a script"},
 	"config":           {alone: "it prints settings"},
 	"config keys":      {alone: "it prints what can be set"},

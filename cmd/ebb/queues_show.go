@@ -80,7 +80,7 @@ func (a *app) queueInfo(ctx context.Context, s store.Store, name string) (info q
 	if err != nil {
 		return info, err
 	}
-	_, books, err := settledBooks(ctx, s, processes)
+	_, books, err := settledBooks(ctx, s)
 	if err != nil {
 		return info, err
 	}

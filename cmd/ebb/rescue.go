@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/config"
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
@@ -23,42 +24,57 @@ type rescuedRow struct {
 	Queue string `json:"queue"`
 	From  string `json:"from"`  // who held it
 	Cause string `json:"cause"` // why the holder counts as gone
+	Fate  string `json:"fate"`  // rescued, delayed, buried
 }
 
 // rescuing is one call of ebb rescue.
 type rescuing struct {
 	*app
-	s    store.Store
-	by   store.Identity
-	rows []rescuedRow
+	s     store.Store
+	judge rescue.Judge
+	rows  []rescuedRow
 }
 
 func newRescue(a *app) *cobra.Command {
-	var identity string
+	var identity, diedOf string
 	cmd := &cobra.Command{
 		Use: "rescue", Short: "Give back what lost processes hold",
 		Long: `Give back to their queues the jobs of processes that are gone.
 
 Every living process does that by itself, within seconds. This is for when none
 lives: on Redis it first watches for the time of a lease that the lost ones do not
-come back, as a living process would.
+come back, as a living process would. What is held in the name of a process that
+nobody knows, such as an edit by hand leaves, it gives back in the same way.
 
 With --identity it gives back what one process holds, without waiting for its
 lease: you are the witness that it has ended. If it has not, its jobs run twice. On
-SQLite a process that lives is known to, and refused.`,
-		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --yes", "ebb rescue --yes -o jsonl   # exit 3 when there is nothing to give back"),
+SQLite a process that lives is known to, and refused.
+
+With --died-of you also say how: oom, for want of memory; a signal such as SIGSEGV;
+or exit:CODE. A job whose processes have crashed before is buried at once where its
+process died for want of memory or of a signal that nobody sends, and it was the
+only such job there. Who died of TERM was told to stop: that is no job's fault.`,
+		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --died-of oom --yes", "ebb rescue --yes -o jsonl   # exit 3 when there is nothing to give back"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			died, err := death(identity, diedOf)
+			if err != nil {
+				return err
+			}
 			if err := a.writable(); err != nil {
+				return err
+			}
+			settings, err := a.settings(config.Input{})
+			if err != nil {
 				return err
 			}
 			s, err := a.openExisting(cmd.Context())
 			if err != nil {
 				return err
 			}
-			r := &rescuing{app: a, s: s, by: store.NewIdentity()}
+			r := &rescuing{app: a, s: s, judge: rescue.Judge{By: store.NewIdentity(), Poison: int(settings.Poison)}}
 			if identity != "" {
-				err = r.witnessed(cmd.Context(), identity)
+				err = r.witnessed(cmd.Context(), identity, died)
 			} else {
 				err = r.lapsed(cmd.Context())
 			}
@@ -72,8 +88,23 @@ SQLite a process that lives is known to, and refused.`,
 	a.listFlags(cmd)
 	a.changeFlags(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "what the process `ID` holds, whose end you have seen")
+	cmd.Flags().StringVar(&diedOf, "died-of", "", "the `CAUSE` of the end that you have seen: oom, a signal, or exit:CODE")
 	cmd.RegisterFlagCompletionFunc("identity", a.completeProcesses(0))
+	cmd.RegisterFlagCompletionFunc("died-of", cobra.FixedCompletions(
+		[]string{"oom", "SIGABRT", "SIGBUS", "SIGKILL", "SIGSEGV", "SIGTERM", "exit:1"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// death reads what a witness says that a process died of; nil if that is nothing.
+func death(identity, text string) (*rescue.Death, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if identity == "" {
+		return nil, code(exitUsage, store.WithHint(errors.New("--died-of says how one process ended, and none is named"), "add --identity ID"))
+	}
+	d, err := rescue.ParseDeath(text)
+	return &d, code(exitUsage, err)
 }
 
 func (r *rescuing) list() *list[rescuedRow] {
@@ -84,6 +115,7 @@ func (r *rescuing) list() *list[rescuedRow] {
 			{"queue", func(j rescuedRow) any { return j.Queue }, asIs},
 			{"from", func(j rescuedRow) any { return shortID(store.Identity(j.From)) }, flex},
 			{"cause", func(j rescuedRow) any { return j.Cause }, asIs},
+			{"fate", func(j rescuedRow) any { return j.Fate }, asIs},
 		},
 		name: func(j rescuedRow) string { return j.JID },
 	}
@@ -95,7 +127,7 @@ func nothing(what string) error {
 }
 
 // witnessed gives back what a process holds that a person has seen end.
-func (r *rescuing) witnessed(ctx context.Context, identity string) error {
+func (r *rescuing) witnessed(ctx context.Context, identity string, died *rescue.Death) error {
 	processes, err := r.s.Processes(ctx)
 	if err != nil {
 		return err
@@ -116,6 +148,9 @@ func (r *rescuing) witnessed(ctx context.Context, identity string) error {
 	}
 	if ok, err := r.confirm(ctx, will); !ok {
 		return err
+	}
+	if died != nil {
+		r.judge.Deaths = map[store.Identity]rescue.Death{p.ID: *died}
 	}
 	return r.giveBack(ctx, "process "+string(p.ID), func(ctx context.Context) error {
 		return r.rest(ctx, store.Lost{ID: p.ID}, p.ID)
@@ -153,6 +188,14 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 			names, jobs = append(names, shortID(p.ID)), jobs+p.Holds
 		}
 	}
+	unknown, more, err := r.unknown(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range unknown {
+		names = append(names, shortID(id))
+	}
+	jobs += more
 	if len(names) == 0 {
 		return nothing("no process is lost")
 	}
@@ -160,10 +203,14 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 	if !ok {
 		return err
 	}
+	if err := r.expose(ctx); err != nil {
+		return err
+	}
 	lost, err := r.settled(ctx)
 	if err != nil {
 		return err
 	}
+	r.look(ctx, lost)
 	return r.giveBack(ctx, "lost processes: "+strings.Join(names, ", "), func(ctx context.Context) error {
 		for _, gone := range lost {
 			moved, err := r.salvage(ctx, gone)
@@ -216,9 +263,25 @@ func (r *rescuing) giveBack(ctx context.Context, what string, change func(contex
 		return nothing("there was nothing to give back: others did, or nothing was held")
 	}
 	if len(r.rows) > 0 {
-		r.say("%s given back to the front of the queue", console.Plural(len(r.rows), "job"))
+		r.say("%s", r.done())
 	}
 	return err
+}
+
+// done says what became of the jobs.
+func (r *rescuing) done() string {
+	n := map[string]int{}
+	for _, row := range r.rows {
+		n[row.Fate]++
+	}
+	var words strings.Builder
+	words.WriteString(console.Plural(n["rescued"], "job") + " given back to the front of the queue")
+	for _, fate := range []string{"delayed", "buried"} {
+		if n[fate] > 0 {
+			words.WriteString(fmt.Sprintf(", %d %s", n[fate], fate))
+		}
+	}
+	return words.String()
 }
 
 // rest gives back what else a process holds, unless it has come to life since it was
@@ -229,6 +292,7 @@ func (r *rescuing) rest(ctx context.Context, gone store.Lost, dead ...store.Iden
 		if err != nil {
 			return err
 		}
+		r.look(ctx, lost)
 		i := slices.IndexFunc(lost, func(l store.Lost) bool { return l.ID == gone.ID && (gone.Seen == "" || l.Seen == gone.Seen) })
 		if i < 0 {
 			return nil
@@ -239,9 +303,17 @@ func (r *rescuing) rest(ctx context.Context, gone store.Lost, dead ...store.Iden
 	}
 }
 
+// look learns of earlier crashes. Nothing is held up where it cannot: then they do not
+// count.
+func (r *rescuing) look(ctx context.Context, lost []store.Lost) {
+	if err := r.judge.Read(ctx, r.s.Stops, lost); err != nil {
+		r.say("jobs are given back without a look at earlier crashes: %v", err)
+	}
+}
+
 // salvage gives back what one lost process held, at most a batch of it.
 func (r *rescuing) salvage(ctx context.Context, gone store.Lost) (moved int, err error) {
-	s := rescue.Salvage(gone, r.by)
+	s := r.judge.Salvage(gone)
 	if moved, err = r.s.Rescue(ctx, s); err != nil {
 		return 0, err
 	}
@@ -252,7 +324,8 @@ func (r *rescuing) salvage(ctx context.Context, gone store.Lost) (moved int, err
 		return 0, nil
 	}
 	for i, held := range gone.Jobs {
-		row := rescuedRow{Queue: s.Report.Jobs[i].Queue, JID: s.Report.Jobs[i].JID, Kind: s.Report.Jobs[i].Kind, From: string(gone.ID), Cause: string(gone.Cause)}
+		fate := s.Report.Jobs[i]
+		row := rescuedRow{fate.JID, fate.Kind, fate.Queue, string(gone.ID), string(gone.Cause), fate.Fate}
 		if _, err := wire.Parse(held.Payload); err != nil {
 			row.Kind = "(cannot be read)"
 		}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/memstore"
 	"github.com/ebbjobs/ebb/wire"
@@ -52,7 +53,7 @@ func loseJobs(t *testing.T, n int) store.Store {
 func rescuingOn(s store.Store) *rescuing {
 	a, _, _ := appOn(s)
 	a.flags.yes = true
-	return &rescuing{app: a, s: s, by: "me:1:0123456789ab"}
+	return &rescuing{app: a, s: s, judge: rescue.Judge{By: "me:1:0123456789ab"}}
 }
 
 func TestRescueGivesBackAll(t *testing.T) {
@@ -124,14 +125,61 @@ func TestRescueOfWhoLives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := loseJobs(t, 1)
-		if err := rescuingOn(locking{s}).witnessed(t.Context(), "host-3"); exitOf(err) != exitRefused {
+		if err := rescuingOn(locking{s}).witnessed(t.Context(), "host-3", nil); exitOf(err) != exitRefused {
 			t.Errorf("where a lease is a lock: %v", err)
 		}
 		r := rescuingOn(s)
-		if err := r.witnessed(t.Context(), "host-3"); err != nil || len(r.rows) != 1 || r.rows[0].Cause != "witnessed" {
+		if err := r.witnessed(t.Context(), "host-3", nil); err != nil || len(r.rows) != 1 || r.rows[0].Cause != "witnessed" {
 			t.Errorf("elsewhere the witness counts: %v, %v", r.rows, err)
 		}
 	})
+}
+
+// A witness that knows how a suspect's process ended has the last word on it.
+func TestRescueByAWitnessOfTheCause(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct{ fate, said string }{
+		"":        {"delayed", "0 jobs given back to the front of the queue, 1 delayed"},
+		"exit:2":  {"delayed", "0 jobs given back to the front of the queue, 1 delayed"},
+		"SIGTERM": {"rescued", "1 job given back to the front of the queue"},
+		"oom":     {"buried", "0 jobs given back to the front of the queue, 1 buried"},
+		"SIGSEGV": {"buried", "0 jobs given back to the front of the queue, 1 buried"},
+	} {
+		t.Run("died of "+text, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, s := t.Context(), loseJobs(t, 1)
+				for _, next := range []store.Identity{"host-4:8:0123456789ab", "host-5:9:0123456789ab"} {
+					time.Sleep(20 * time.Minute)
+					if err := rescuingOn(s).lapsed(ctx); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Minute)
+					if _, _, err := s.Promote(ctx, store.Promotion{By: "me:1:0123456789ab"}); err != nil {
+						t.Fatal(err)
+					}
+					beat(ctx, t, s, store.Presence{ID: next, Host: next.Host(), PID: next.PID(), State: "running"})
+					call := store.Call{By: next, Lane: store.LaneFetch, Seq: 1}
+					if jobs, _, err := s.Fetch(ctx, call, store.Plan{Queues: []store.Share{{Queue: "q"}}}, 1, 0); err != nil || len(jobs) != 1 {
+						t.Fatalf("fetched %d jobs, %v", len(jobs), err)
+					}
+				}
+				a, _, said := appOn(s)
+				a.flags.yes = true
+				died, err := death("host-5", text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := &rescuing{app: a, s: s, judge: rescue.Judge{By: "me:1:0123456789ab"}}
+				if err := r.witnessed(ctx, "host-5", died); err != nil || len(r.rows) != 1 || r.rows[0].Fate != want.fate {
+					t.Errorf("%+v, %v", r.rows, err)
+				}
+				if !strings.Contains(said.String(), want.said+"\n") {
+					t.Errorf("it said %q", said)
+				}
+			})
+		})
+	}
 }
 
 // breaking is a store that goes away after a rescue.

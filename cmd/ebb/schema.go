@@ -13,6 +13,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/chaos"
 	"github.com/ebbjobs/ebb/internal/load"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -22,6 +23,7 @@ var outputs = map[string]func() (*jsonschema.Schema, error){
 	"audit":            rowsOf[changeRow],
 	"bench":            schemaOf[load.Report],
 	"books":            rowsOf[bookRow],
+	"chaos":            either(schemaOf[chaos.Report], schemaOf[planInfo]),
 	"config":           rowsOf[settingRow],
 	"config keys":      rowsOf[keyRow],
 	"enqueue":          either(schemaOf[enqueued], schemaOf[fileResult]),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 	if command.IsGuard(os.Args) { // of a worker that is this very program
 		command.GuardMain()
 	}
+	completeWithin = time.Minute // a machine that does much else at once is no reason to fail
 	testscript.Main(m, map[string]func(){"ebb": main})
 }
 
@@ -39,6 +41,7 @@ func TestMain(m *testing.M) {
 //	seed                   put well-known jobs into EBB_STORE, see seed
 //	signal NAME &PROGRAM   send a signal to a program in the background
 //	await FILE TEXT        wait until a file holds a text
+//	meddle QUERY ARGS…     change EBB_STORE past ebb: by SQL, or by a command of Redis
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -50,20 +53,44 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("EBB_GRACE", "10s")
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir) // for control sockets
+			env.Values[serverKey{}] = new(*redistest.Server)
 			return goEnv(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 			"redis": func(ts *testscript.TestScript, _ bool, _ []string) {
-				ts.Setenv("EBB_STORE", redistest.Start(t).URL())
+				server := redistest.Start(t)
+				ts.Setenv("EBB_STORE", server.URL())
+				*ts.Value(serverKey{}).(**redistest.Server) = server
 			},
 			"seed": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Check(seed(t.Context(), ts.Getenv("EBB_STORE")))
 			},
 			"signal": signalBackground,
 			"await":  await,
+			"meddle": meddle,
 		},
 	})
+}
+
+// serverKey is where a script keeps its Redis.
+type serverKey struct{}
+
+func meddle(ts *testscript.TestScript, _ bool, args []string) {
+	if server := *ts.Value(serverKey{}).(**redistest.Server); server != nil {
+		_, err := server.Try(args...)
+		ts.Check(err)
+		return
+	}
+	db, err := sql.Open("sqlite", strings.TrimPrefix(ts.Getenv("EBB_STORE"), "sqlite:"))
+	ts.Check(err)
+	defer db.Close()
+	var values []any
+	for _, arg := range args[1:] {
+		values = append(values, arg)
+	}
+	_, err = db.ExecContext(context.Background(), args[0], values...)
+	ts.Check(err)
 }
 
 // goEnv lets scripts run the go command on modules of their own, without the net, and

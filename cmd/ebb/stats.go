@@ -63,7 +63,7 @@ func (a *app) statsInfo(ctx context.Context, s store.Inspector) (*statsInfo, err
 	if err != nil {
 		return nil, err
 	}
-	stats, books, err := settledBooks(ctx, s, processes)
+	stats, books, err := settledBooks(ctx, s)
 	if err != nil {
 		return nil, err
 	}

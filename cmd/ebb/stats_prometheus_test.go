@@ -70,8 +70,8 @@ func TestPrometheus(t *testing.T) {
 		Processed: 1 << 53, Ready: 7, Busy: 1, Slots: 4,
 		Queues: []queueRow{{Name: "images", Waiting: 3, Paused: true}, {Name: wild, OldestWait: 1.5}},
 		Books: []bookRow{
-			newBookRow(store.Books{Queue: "images", Accepted: 3, Waiting: 3}, nil),
-			newBookRow(store.Books{Queue: wild, Fetched: 2, Done: 1, Shared: true}, nil),
+			newBookRow(store.Books{Queue: "images", Accepted: 3, Waiting: 3}),
+			newBookRow(store.Books{Queue: wild, Fetched: 2, Done: 1, Shared: true}),
 		},
 		alive: []store.Process{
 			{Presence: store.Presence{State: "running", Release: "v1"}, Lang: "go"},

@@ -14,12 +14,14 @@ type stopRow struct {
 	Release string    `json:"release,omitempty"`
 	Tag     string    `json:"tag,omitempty"`
 	Reason  string    `json:"reason"`
-	By      string    `json:"by,omitempty"`    // who rescued what it held
-	Cause   string    `json:"cause,omitempty"` // why the rescuer took it for gone
+	By      string    `json:"by,omitempty"`      // who rescued what it held
+	Cause   string    `json:"cause,omitempty"`   // why the rescuer took it for gone
+	HeardAt time.Time `json:"heard_at,omitzero"` // its last beat, where a rescuer tells
 	BeganAt time.Time `json:"began_at,omitzero"`
 	EndedAt time.Time `json:"ended_at,omitzero"`
 	Took    float64   `json:"took_seconds"`
 	Grace   float64   `json:"grace_seconds,omitempty"`
+	After   float64   `json:"given_back_after_seconds,omitempty"` // its last beat
 	Touched int       `json:"touched"`
 	Fates   fateCount `json:"fates"`
 	Lost    int       `json:"lost"` // ran when the stop began, and nobody has said what became of them
@@ -35,7 +37,7 @@ type fateCount struct {
 	HandedBack   int `json:"handed_back"`
 	Rescued      int `json:"rescued"`
 	Deaf         int `json:"deaf"`
-	Other        int `json:"other"` // buried, lost lease, …
+	Other        int `json:"other"` // discarded, buried, lost lease, …
 }
 
 func newStopRow(r store.StopReport) stopRow {
@@ -45,6 +47,9 @@ func newStopRow(r store.StopReport) stopRow {
 	}
 	if vanished(r) {
 		row.Grace = 0 // nobody told it to stop
+		if row.HeardAt = r.Heard.UTC(); !r.Heard.IsZero() && len(r.Jobs) > 0 {
+			row.After = max(0, r.Ended.Sub(r.Heard).Seconds())
+		}
 	} else {
 		row.Took = max(0, r.Ended.Sub(r.Began).Seconds())
 	}
@@ -88,7 +93,7 @@ func (c *fateCount) of(fate string) *int {
 		return &c.Checkpointed
 	case "handed back":
 		return &c.HandedBack
-	case "rescued":
+	case "rescued", "delayed":
 		return &c.Rescued
 	case "deaf":
 		return &c.Deaf

@@ -98,10 +98,13 @@ func (a *app) reason(r stopRow) any {
 	return r.Reason
 }
 
-// took says how long a stop took, and of how long it had.
+// took says how long a stop took, and of how long it had; where there was none, how
+// soon the jobs were back.
 func (a *app) took(r stopRow) any {
 	took := time.Duration(r.Took * float64(time.Second))
 	switch {
+	case vanished(r.report) && r.After > 0 && a.term.OutWatched:
+		return "back in " + console.Span(time.Duration(r.After*float64(time.Second)))
 	case vanished(r.report):
 		return nil
 	case !a.term.OutWatched || r.Grace == 0:

@@ -102,9 +102,24 @@ func (info *stopInfo) sum(plain bool) any {
 	return console.Count(info.Touched) + " = " + strings.Join(parts, " + ")
 }
 
+// course says in a few words how the stop went.
+func (info *stopInfo) course(a *app) any {
+	if !vanished(info.report) {
+		return a.took(info.stopRow)
+	}
+	said := info.Reason
+	if said == "vanished" {
+		said = "gone without a TERM"
+	}
+	if info.After > 0 {
+		said += ", " + console.Plural(int64(info.Touched), "job") + " given back after " + console.Span(time.Duration(info.After*float64(time.Second)))
+	}
+	return said
+}
+
 func (info *stopInfo) text(p *page) {
 	if !p.plain {
-		p.line("%s  %s", lifeline(info.report, 40, p.a.term.Unicode), p.a.cell(p.a.took(info.stopRow)))
+		p.line("%s  %s", lifeline(info.report, 40, p.a.term.Unicode), p.a.cell(info.course(p.a)))
 		p.line("")
 	}
 	p.field("process", info.ID)
@@ -112,8 +127,12 @@ func (info *stopInfo) text(p *page) {
 	p.field("tag", info.Tag)
 	p.field("reason", p.a.reason(info.stopRow))
 	p.field("rescued by", info.By)
+	p.field("last beat", info.HeardAt)
 	p.field("began", info.BeganAt)
 	p.field("ended", info.EndedAt)
+	if info.Grace > 0 {
+		p.field("grace", time.Duration(info.Grace*float64(time.Second)))
+	}
 	p.field("touched", info.sum(p.plain))
 	p.field("lost", p.a.difference(new(int64(info.Lost))))
 	for _, note := range info.Notes {

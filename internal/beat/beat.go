@@ -12,12 +12,17 @@ import (
 	"github.com/ebbjobs/ebb/store"
 )
 
-// Config is what a heart needs to know. All of it must be set.
+// Config is what a heart needs to know. All of it must be set but Suspicion.
 type Config struct {
 	Keeper store.Keeper
 	Every  time.Duration // between two beats
 	TTL    time.Duration // of the lease
-	// Presence is asked anew for each beat, before it is sent.
+	// Suspicion is what the lease may be shortened to while others do not see this
+	// process connected; longer than Every. Where the way to the store is long it is
+	// stretched. 0: nobody shortens the lease.
+	Suspicion time.Duration
+	// Presence is asked anew for each beat, before it is sent. Suspicion and Ring are
+	// the heart's to set.
 	Presence func() store.Presence
 	// Answered gets what the store answered, in order.
 	Answered func(store.Orders)
@@ -37,7 +42,9 @@ type Heart struct {
 	made     uint64        // beats made up so far
 	answered uint64        // the last of them that was answered
 	sent     time.Time     // when that one was sent
-	steady   time.Time     // when the first one since the last gap was sent
+	took     time.Duration // until it was answered
+	sure     time.Duration // how long from there the lease lasts, whatever others do
+	steady   time.Time     // when the first one since the last absence was sent
 	epoch    uint64        // gaps so far
 	waiting  chan struct{} // closed and replaced at each answer
 }
@@ -87,8 +94,12 @@ func (h *Heart) beat(ctx context.Context) error {
 	h.mu.Lock()
 	h.made++
 	number, sent := h.made, time.Now()
+	suspicion := h.suspicion()
+	// This beat may count before it is answered, and so may what it says.
+	h.sure = min(h.sure, h.reach(suspicion))
 	h.mu.Unlock()
 	p := h.Presence()
+	p.Suspicion, p.Ring = suspicion, h.Nudge
 	call, cancel := context.WithTimeout(ctx, max(h.TTL/3, h.Every))
 	defer cancel()
 	orders, err := h.Keeper.Beat(call, p, h.TTL)
@@ -101,11 +112,15 @@ func (h *Heart) beat(ctx context.Context) error {
 	h.Outage.Note("beat", sent, nil)
 
 	h.mu.Lock()
-	if h.sent.IsZero() || sent.Sub(h.sent) > h.gap() || orders.Renewed || orders.Reconnected {
-		h.epoch++
+	away := h.sent.IsZero() || sent.Sub(h.sent) > h.gap() || orders.Renewed || orders.Reconnected
+	if away {
 		h.steady = sent
 	}
+	if away || sent.Sub(h.sent) > h.sure {
+		h.epoch++
+	}
 	h.sent, h.answered = sent, number
+	h.took, h.sure = time.Since(sent), h.reach(suspicion)
 	h.cutOff.Reset(time.Until(sent.Add(h.TTL - h.TTL/6)))
 	h.mu.Unlock()
 
@@ -123,6 +138,32 @@ func (h *Heart) beat(ctx context.Context) error {
 // away: frozen, cut off, or without its store. It leaves a beat room to be late,
 // and is far shorter than a lease.
 func (h *Heart) gap() time.Duration { return max(2*h.Every, h.TTL/8) }
+
+// suspicion is what the next beat says that the lease may be shortened to. It leaves
+// room for the time between two beats and for two ways to the store and back as long
+// as the last one: else a process far from its store, or on a machine that is slow just
+// now, would lose its lease each time that its connection ends, and could never be sure
+// of it for long enough to fetch anything.
+func (h *Heart) suspicion() time.Duration {
+	d := h.Suspicion
+	for d > 0 && d < h.TTL && d < h.Every+2*h.took {
+		d *= 2
+	}
+	return min(d, h.TTL)
+}
+
+// reach is how long a beat that says suspicion can be relied on, from when it was sent.
+// Others may think at once that its sender is gone, so the lease may end as soon as
+// that, and this process must not fetch or begin what nobody else may have by then: that
+// is why being late for a moment ends what Regular, Unbroken and Confirm answer. It is
+// not why Steady does, which asks whether this process can tell the living from the
+// dead: a late beat of its own says nothing of that, until it has been away for a gap.
+func (h *Heart) reach(suspicion time.Duration) time.Duration {
+	if suspicion == 0 {
+		return h.gap()
+	}
+	return min(h.gap(), suspicion)
+}
 
 // Regular waits until the last answered beat is recent, and returns the epoch that
 // Unbroken takes. It returns ctx's cause if that ends first.
@@ -179,7 +220,9 @@ func wait(ctx context.Context, answer <-chan struct{}) error {
 	}
 }
 
-func (h *Heart) recent() bool { return !h.sent.IsZero() && time.Since(h.sent) <= h.gap() }
+func (h *Heart) recent() bool { return h.within(h.sure) }
+
+func (h *Heart) within(d time.Duration) bool { return !h.sent.IsZero() && time.Since(h.sent) <= d }
 
 // Steady reports whether beats have been answered without a gap for a full lease.
 // Until then others may not have had time to report after the store was away, and
@@ -187,7 +230,7 @@ func (h *Heart) recent() bool { return !h.sent.IsZero() && time.Since(h.sent) <=
 func (h *Heart) Steady() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.recent() && time.Since(h.steady) >= h.TTL
+	return h.within(h.gap()) && time.Since(h.steady) >= h.TTL
 }
 
 // Nudge makes the next beat come sooner, so that others see what has changed.

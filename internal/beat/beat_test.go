@@ -224,3 +224,195 @@ func TestOutageIsSaidOnce(t *testing.T) {
 		t.Errorf("%d lines after another outage began:\n%s", n, &log)
 	}
 }
+
+// suspected makes a heart with a beat of 1 s whose lease others may cut to 1.5 s. It
+// tells what its beats say of that.
+func suspected(k *keeper) (h *Heart, said func() time.Duration) {
+	h = newHeart(k, func() {})
+	h.Suspicion = 1500 * time.Millisecond
+	spy := &spy{keeper: k}
+	h.Keeper = spy
+	return h, spy.last
+}
+
+// spy notes what beats say.
+type spy struct {
+	*keeper
+	mu        sync.Mutex
+	suspicion time.Duration
+	rings     bool
+}
+
+func (s *spy) Beat(ctx context.Context, p store.Presence, ttl time.Duration) (store.Orders, error) {
+	s.mu.Lock()
+	s.suspicion, s.rings = p.Suspicion, p.Ring != nil
+	s.mu.Unlock()
+	return s.keeper.Beat(ctx, p, ttl)
+}
+
+func (s *spy) last() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.suspicion
+}
+
+// run lets a heart beat until the test ends.
+func run(t *testing.T, h *Heart) {
+	t.Helper()
+	if err := h.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go h.Run(t.Context())
+}
+
+// A beat that is a little late may have cost the lease, and is no reason to think that
+// others could not report.
+func TestALateBeatMakesUnsureAndStaysSteady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		h, _ := suspected(k)
+		run(t, h)
+		epoch, err := h.Regular(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20*time.Second + 500*time.Millisecond)
+		if !h.Unbroken(epoch) || !h.Steady() {
+			t.Fatalf("unbroken %v, steady %v after 20 s of regular beats", h.Unbroken(epoch), h.Steady())
+		}
+		// The beat at 21 s is answered at 21.9 s, 1.9 s after the one before was sent.
+		k.say(func(ctx context.Context) (store.Orders, error) {
+			k.say(nil)
+			return sleepy(900 * time.Millisecond)(ctx)
+		})
+		time.Sleep(900 * time.Millisecond)
+		if !h.Unbroken(epoch) {
+			t.Error("unsure 1.4 s after the last beat that was answered")
+		}
+		time.Sleep(200 * time.Millisecond)
+		if h.Unbroken(epoch) || !h.Steady() {
+			t.Errorf("unbroken %v, steady %v when the lease may have been cut and have ended", h.Unbroken(epoch), h.Steady())
+		}
+		asked := time.Now()
+		if _, err := h.Regular(t.Context()); err != nil || time.Since(asked) != 300*time.Millisecond {
+			t.Errorf("sure again after %v, %v", time.Since(asked), err)
+		}
+		for range 30 {
+			time.Sleep(500 * time.Millisecond)
+			if !h.Steady() {
+				t.Fatal("a late beat stops rescues")
+			}
+		}
+	})
+}
+
+// A gap between two beats that is longer than what the lease may have been cut to is
+// known by the next one, even if nobody asked meanwhile.
+func TestAGapLongerThanTheSuspicionIsKnownAfterwards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		h, _ := suspected(k)
+		run(t, h)
+		epoch, err := h.Regular(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20*time.Second + 500*time.Millisecond)
+		k.say(func(context.Context) (store.Orders, error) { return store.Orders{}, errors.New("away") })
+		time.Sleep(1100 * time.Millisecond) // since 20 s
+		k.say(nil)
+		time.Sleep(400 * time.Millisecond)
+		if h.Unbroken(epoch) {
+			t.Error("unbroken over 1.6 s or more between two beats")
+		}
+		if !h.Steady() {
+			t.Error("a gap of less than two beats stops rescues")
+		}
+	})
+}
+
+// Where the way to the store takes long, the lease may not be cut to less than a
+// process can keep up with, or it would never be sure of it.
+func TestSuspicionIsStretchedToTheWay(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		way, said time.Duration
+	}{
+		{0, 1500 * time.Millisecond},
+		{200 * time.Millisecond, 1500 * time.Millisecond},
+		{300 * time.Millisecond, 3 * time.Second},
+		{time.Second, 3 * time.Second},
+		{1500 * time.Millisecond, 6 * time.Second},
+	} {
+		t.Run(tt.way.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				k := &keeper{}
+				h, said := suspected(k)
+				k.say(sleepy(tt.way))
+				run(t, h)
+				time.Sleep(10 * time.Second)
+				if got := said(); got != tt.said {
+					t.Errorf("beats say %v, want %v", got, tt.said)
+				}
+				for range 5 { // it can do something between two beats
+					if _, err := h.Regular(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(700 * time.Millisecond)
+				}
+				// What a beat says counts from when it is sent: the store may know it.
+				k.say(nil)
+				time.Sleep(3 * time.Second)
+				k.say(func(context.Context) (store.Orders, error) { return store.Orders{}, errors.New("away") })
+				time.Sleep(1600 * time.Millisecond)
+				if said() == h.Suspicion && h.recent() {
+					t.Errorf("sure 1.6 s after a beat that said %v", said())
+				}
+			})
+		})
+	}
+}
+
+// A shorter suspicion counts as soon as the store may know of it.
+func TestShrinkingSuspicionCountsBeforeItIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		h, said := suspected(k)
+		h.Every = 500 * time.Millisecond // so that the gap is no shorter than 1.5 s
+		h.TTL = 40 * time.Second
+		k.say(sleepy(time.Second))
+		run(t, h)
+		time.Sleep(5 * time.Second)
+		if said() != 3*time.Second {
+			t.Fatalf("beats say %v", said())
+		}
+		k.say(nil)
+		if _, err := h.Confirm(t.Context()); err != nil { // by a beat that still says so
+			t.Fatal(err)
+		}
+		k.say(sleepy(time.Hour))
+		time.Sleep(time.Second)
+		if said() != h.Suspicion {
+			t.Fatalf("beats say %v", said())
+		}
+		if time.Sleep(700 * time.Millisecond); h.recent() {
+			t.Error("it relies on what an earlier beat said")
+		}
+	})
+}
+
+func TestBeatsCanBeRung(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		h, _ := suspected(k)
+		run(t, h)
+		if !h.Keeper.(*spy).rings {
+			t.Error("a beat does not say how to ring")
+		}
+	})
+}

@@ -17,6 +17,7 @@ func (s *Settings) Process() ebb.Config {
 		Stop:    ebb.StopConfig{Grace: s.Grace, Timeout: s.Timeout},
 		Lease:   ebb.LeaseConfig{TTL: s.Lease.TTL, Beat: s.Lease.Beat, Poll: s.Lease.Poll},
 		Dead:    ebb.DeadConfig{Max: s.Dead.Max, Age: s.Dead.Age},
+		Poison:  int(s.Poison),
 		Release: s.Release, Tag: s.Tag, Labels: s.Labels, Socket: s.Socket,
 	}
 	if s.Lease.CutOff == "end" {

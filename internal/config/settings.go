@@ -58,6 +58,7 @@ type Settings struct {
 		Max int
 		Age time.Duration
 	}
+	Poison   Poison
 	Log      struct{ Format, Level string }
 	Socket   string
 	ReadOnly bool

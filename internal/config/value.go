@@ -16,6 +16,14 @@ import (
 // is made when it starts, and more would only fill the memory.
 const most = 1_000_000
 
+// Poison is the number of crashes that bury a job, or Never.
+type Poison int
+
+// Never is written as "never".
+const Never Poison = -1
+
+const mostPoison = 10 // a job remembers no more
+
 // wants says in words what a field takes.
 func wants(field any, choices []string) string {
 	switch field.(type) {
@@ -23,6 +31,8 @@ func wants(field any, choices []string) string {
 		return "a duration such as 30s, 5m or a number of seconds"
 	case *int:
 		return "a whole number above zero"
+	case *Poison:
+		return "a whole number from 1 to 10, or never"
 	case *bool:
 		return "true or false"
 	case *[]string:
@@ -48,6 +58,8 @@ func assign(field any, choices []string, text string) error {
 		if err == nil && *f > most {
 			return fmt.Errorf("%s are more than the %d that can be", text, most)
 		}
+	case *Poison:
+		*f, err = parsePoison(text)
 	case *bool:
 		*f, err = parseBool(text)
 	case *[]string:
@@ -65,6 +77,17 @@ func assign(field any, choices []string, text string) error {
 		return fmt.Errorf("want %s, got %q", wants(field, choices), text)
 	}
 	return nil
+}
+
+func parsePoison(text string) (Poison, error) {
+	if text == "never" {
+		return Never, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err == nil && (n < 1 || n > mostPoison) {
+		err = errors.New("not within the bounds")
+	}
+	return Poison(n), err
 }
 
 // parseDuration reads a Go duration or a number of seconds. It must be above zero,
@@ -103,6 +126,11 @@ func format(field any) string {
 		if *f > 0 {
 			return strconv.Itoa(*f)
 		}
+	case *Poison:
+		if *f == Never {
+			return "never"
+		}
+		return strconv.Itoa(int(*f))
 	case *bool:
 		return strconv.FormatBool(*f)
 	case *[]string:

@@ -22,6 +22,11 @@ func (t *Terminal) Live() *Live {
 	return &Live{w: t.Out, shows: t.OutWatched && t.ErrWatched, width: t.Width}
 }
 
+// Aside begins one on Err, beside an answer on Out.
+func (t *Terminal) Aside() *Live {
+	return &Live{w: t.Err, shows: t.ErrWatched, width: func() int { return t.width(t.errFile) }}
+}
+
 // Shows reports whether the changing lines are seen.
 func (l *Live) Shows() bool { return l.shows }
 

@@ -70,8 +70,11 @@ func TestMain(m *testing.M) {
 }
 
 func (s spec) run() error {
-	if s.Role == stopped {
+	switch s.Role {
+	case stopped:
 		return s.runStopped()
+	case mixed:
+		return s.runMixed()
 	}
 	pages, err := openPages(s.Dir)
 	if err != nil {

@@ -119,7 +119,7 @@ func (l *ledger) settle(t *testing.T, killed map[int]bool, stops []store.StopRep
 	for _, stop := range stops {
 		held := map[string]bool{}
 		for _, fate := range stop.Jobs {
-			if fate.Fate == "rescued" {
+			if slices.Contains([]string{"rescued", "delayed", "buried"}, fate.Fate) {
 				held[fate.JID] = true
 			}
 		}

@@ -55,7 +55,7 @@ type demo struct {
 	client *ebb.Client
 	ledger *ledger
 	live   *console.Live
-	crew   *crew
+	crew   *workforce
 	began  time.Time
 }
 
@@ -166,7 +166,7 @@ func (d *demo) list() (paths []string, err error) {
 // work keeps the workers at work and shows what happens, until all jobs are done or
 // ctx ends.
 func (d *demo) work(ctx context.Context) (finished bool, err error) {
-	d.crew = &crew{command: func() *exec.Cmd { return d.Worker(d.Settings) }}
+	d.crew = &workforce{command: func() *exec.Cmd { return d.Worker(d.Settings) }}
 	defer d.crew.stop()
 	for range workers {
 		if err := d.crew.start(); err != nil {

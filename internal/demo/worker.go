@@ -6,17 +6,14 @@ import (
 	"log/slog"
 
 	"github.com/ebbjobs/ebb"
+	"github.com/ebbjobs/ebb/internal/crew"
 )
 
 // Work is a worker process: it runs jobs until it is told to stop, or until told
 // ends, which the demo's own end sees to, however it ends.
 func Work(ctx context.Context, s Settings, told io.Reader, log *slog.Logger) error {
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := crew.Leashed(ctx, told)
 	defer end()
-	go func() {
-		io.Copy(io.Discard, told)
-		end()
-	}()
 	client, err := ebb.Open(ctx, "sqlite:"+storeFile(s.State))
 	if err != nil {
 		return err

@@ -3,5 +3,7 @@
 // what must hold then all the same. Whole processes run on real stores, through the
 // public library.
 //
-// It is all tests. Those of a full disk mount one, and so need root on Linux.
+// It is all tests. Those of a full disk mount one, and so need root on Linux; one
+// stops a thread of its server as a debugger does. What became of all jobs under a
+// fault is told by the test's ledger.
 package faulttest

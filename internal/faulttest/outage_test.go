@@ -3,6 +3,7 @@ package faulttest
 import (
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +22,13 @@ const (
 // once that it is away and once that it is back, and leave each other's jobs alone.
 func TestRedisGoesAway(t *testing.T) {
 	t.Parallel()
-	kill, restart := (*redistest.Server).Kill, (*redistest.Server).Restart
+	stop, kill, restart := (*redistest.Server).Stop, (*redistest.Server).Kill, (*redistest.Server).Restart
 	freeze, thaw := (*redistest.Server).Pause, (*redistest.Server).Resume
 	demote := func(s *redistest.Server) { s.Do("REPLICAOF", "127.0.0.1", "1") }
 	promote := func(s *redistest.Server) { s.Do("REPLICAOF", "NO", "ONE") }
+	const long = 2 * lease
+	pause := func(s *redistest.Server) { s.Do("CLIENT", "PAUSE", strconv.FormatInt(long.Milliseconds(), 10)) }
+	byItself := func(*redistest.Server) {}
 	tests := []struct {
 		name         string
 		lease, lasts time.Duration
@@ -32,18 +36,20 @@ func TestRedisGoesAway(t *testing.T) {
 		cause        string // as the log has it
 	}{
 		{"killed for less than a lease", 12 * time.Second, time.Second, kill, restart, "store unreachable"},
-		{"killed for longer than a lease", lease, 2 * lease, kill, restart, "store unreachable"},
+		{"killed for longer than a lease", lease, long, kill, restart, "store unreachable"},
+		{"stopped for longer than a lease", lease, long, stop, restart, "store unreachable"},
 		{"frozen for less than a lease", 6 * time.Second, 3 * time.Second, freeze, thaw, "store unreachable"},
-		{"frozen for longer than a lease", lease, 2 * lease, freeze, thaw, "store unreachable"},
+		{"frozen for longer than a lease", lease, long, freeze, thaw, "store unreachable"},
+		{"paused for longer than a lease", lease, long, pause, byItself, "store unreachable"},
 		{"a replica for less than a lease", 12 * time.Second, 3 * time.Second, demote, promote, "READONLY"},
-		{"a replica for longer than a lease", lease, 2 * lease, demote, promote, "READONLY"},
+		{"a replica for longer than a lease", lease, long, demote, promote, "READONLY"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			st := onRedis(t, redistest.AOF()).stage()
 			var workers []*worker
-			for range 2 {
+			for range 3 {
 				workers = append(workers, st.worker(ebb.Config{Concurrency: 4, Lease: ebb.LeaseConfig{TTL: tt.lease}}, st.handle))
 			}
 			for _, c := range []cue{during, after} {

@@ -19,7 +19,10 @@ import (
 	_ "github.com/ebbjobs/ebb/store/storeurl"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	asRemote() // in which case it does not return
+	goleak.VerifyTestMain(m)
+}
 
 // soon is how long anything may take on a busy machine.
 const soon = 45 * time.Second
@@ -54,6 +57,15 @@ func onEach(t *testing.T, test func(s *site)) {
 			t.Parallel()
 			test(sites[kind](t))
 		})
+	}
+}
+
+// together runs tests that mostly wait side by side, however few processors there are.
+func together[T any](t *testing.T, tests map[string]T, test func(t *testing.T, tt T)) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for name, tt := range tests {
+		running.Go(func() { t.Run(name, func(t *testing.T) { test(t, tt) }) })
 	}
 }
 
@@ -200,7 +212,11 @@ func (s *site) rest() {
 	s.Helper()
 	s.await("rest", func() bool {
 		st := s.stats()
-		return st.Ready+st.Held+st.Scheduled+st.Retrying == 0
+		n := st.Ready + st.Held + st.Scheduled + st.Retrying
+		for _, b := range st.Books { // of one moment each: nothing is between two places
+			n += b.Waiting + b.Held + b.Scheduled + b.Retrying
+		}
+		return n == 0
 	})
 	s.balanced()
 }

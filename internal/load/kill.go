@@ -1,22 +1,22 @@
 package load
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/ebbjobs/ebb"
+	"github.com/ebbjobs/ebb/internal/crew"
+	"github.com/ebbjobs/ebb/internal/notes"
+	"github.com/ebbjobs/ebb/store"
 )
 
 // Starter makes the command of a worker process, which must call Work with this
@@ -27,148 +27,233 @@ type Starter func(dir string, slots int) *exec.Cmd
 type Kill struct {
 	Kills int `json:"kills"`
 	Jobs  int `json:"jobs"`
+	// LeaseOnly: nobody looked at connections, and jobs were back when the lease of
+	// their process had ended.
+	LeaseOnly bool `json:"lease_only"`
 	// Cut is how many jobs ran when their process was killed, Twice how many were
 	// begun more than once, Lost how many never came to their end.
-	Cut   int     `json:"cut"`
-	Twice int     `json:"run_twice"`
-	Lost  int     `json:"lost"`
-	Back  Latency `json:"back"` // from the kill until a job that was cut runs again
+	Cut   int `json:"cut"`
+	Twice int `json:"run_twice"`
+	Lost  int `json:"lost"`
+	// Back is from each kill until the last of the jobs that it cut runs again.
+	Back Latency `json:"back"`
 }
 
 const (
-	killWorkers = 2
-	hold        = 2 * time.Millisecond // how long a job takes, so that some are cut
-	stuck       = 2 * time.Minute      // without any job ending, what is left counts as lost
+	peers = 2                     // workers that live through all kills
+	hold  = 20 * time.Millisecond // how long a job takes, so that some are cut
+	stuck = 2 * time.Minute       // without any job ending, what is left counts as lost
+
+	tag = "bench"
+
+	// The defaults of a process, which the measurement has to know.
+	lease = 12 * time.Second
+	beat  = 750 * time.Millisecond
 )
 
-// kill drains with two worker processes of which one is killed again and again, and
-// counts what each of them has noted of every job.
+// ages are how old workers must be before a kill is like one in a fleet: where a
+// lease is no proof, nobody rescues in the first lease of his own, and a process is
+// watched from its first beats on.
+func (o *Options) ages() (peer, victim time.Duration) {
+	if o.Client.Store().Describe().LeaseIsLock {
+		return 0, 0
+	}
+	return lease + 2*beat, 4 * beat
+}
+
+// kill lets workers drain one round of jobs after the other, and kills one in each.
+// It counts what each of them has noted of every job.
 func (o *Options) kill(ctx context.Context, pad string) (*Kill, error) {
 	dir, err := os.MkdirTemp("", "ebb-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if _, err := o.batches(ctx, pad); err != nil {
+	w := &workers{dir: dir, killed: map[string]time.Time{}}
+	defer w.end()
+	peer, victim := o.ages()
+	for range peers {
+		if err := o.addTo(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	if err := pause(ctx, peer); err != nil {
 		return nil, err
 	}
-	w := &workers{dir: dir, start: o.Worker, slots: o.Slots, killed: map[int]time.Time{}}
-	defer w.end()
-	for range killWorkers {
-		if err := w.add(); err != nil {
+	counted := &tally{notes: notes.NewReader(dir), runs: map[string][]run{}}
+	// Enough for all of them to be busy at the kill.
+	each := max(o.Jobs/o.Kills, 4*(peers+1)*o.Slots)
+	jobs := 0
+	for range o.Kills {
+		if err := o.addTo(ctx, w); err != nil {
 			return nil, err
 		}
-	}
-	counted := &tally{dir: dir, read: map[string]int64{}, runs: map[uint32][]run{}}
-	last, changed := 0, time.Now()
-	for tick := time.Tick(20 * time.Millisecond); ; {
-		if err := counted.look(); err != nil {
+		// Not always at the same moment between two beats.
+		if err := pause(ctx, victim+rand.N(beat)); err != nil {
 			return nil, err
 		}
-		done := counted.done
-		o.Progress(fmt.Sprintf("drain, %d of %d kills", len(w.killed), o.Kills), int64(done), int64(o.Jobs))
-		if done != last {
-			last, changed = done, time.Now()
+		if err := o.enqueueFrom(ctx, jobs, each, pad, func(int) {}); err != nil {
+			return nil, err
 		}
-		if done >= o.Jobs || time.Since(changed) > stuck {
+		jobs += each
+		if err := killOne(ctx, w, counted, jobs, each); errors.Is(err, errStuck) {
 			break
+		} else if err != nil {
+			return nil, err
 		}
-		if len(w.killed) < o.Kills && done*(o.Kills+1) >= o.Jobs*(len(w.killed)+1) {
-			if err := w.kill(); err != nil {
-				return nil, err
-			}
-		}
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		o.Progress("kill", int64(len(w.killed)), int64(o.Kills))
 	}
 	w.end()
 	if err := counted.look(); err != nil {
 		return nil, err
 	}
-	return counted.sum(o.Jobs, w.killed), nil
+	k := counted.sum(jobs, w.killed)
+	k.LeaseOnly = o.LeaseOnly
+	return k, nil
 }
 
-// workers are the processes that are killed.
+var errStuck = errors.New("no job ends any more")
+
+// killOne kills the youngest worker when a quarter of a round is done, and returns
+// when all that was enqueued so far is.
+func killOne(ctx context.Context, w *workers, counted *tally, total, round int) error {
+	last, changed, killed := counted.done, time.Now(), false
+	for tick := time.Tick(5 * time.Millisecond); ; {
+		if err := counted.look(); err != nil {
+			return err
+		}
+		if counted.done != last {
+			last, changed = counted.done, time.Now()
+		}
+		if !killed && counted.done >= total-round+round/4 {
+			if err := w.kill(); err != nil {
+				return err
+			}
+			killed = true
+		}
+		if counted.done >= total {
+			return nil
+		}
+		if time.Since(changed) > stuck {
+			return errStuck
+		}
+		if err := w.alive(); err != nil {
+			return err
+		}
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// workers are the processes that run the jobs.
 type workers struct {
 	dir    string
-	start  Starter
-	slots  int
-	alive  []*worker
-	killed map[int]time.Time
-	wait   sync.WaitGroup
+	all    []*crew.Member       // that were not killed
+	killed map[string]time.Time // by the name of their notes
 }
 
-type worker struct {
-	cmd   *exec.Cmd
-	leash io.Closer
-}
-
-func (w *workers) add() error {
-	cmd := w.start(w.dir, w.slots)
-	leash, err := cmd.StdinPipe()
+// addTo starts another worker, and returns when it is at work.
+func (o *Options) addTo(ctx context.Context, w *workers) error {
+	m, err := crew.Start(o.Worker(w.dir, o.Slots))
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start a worker: %w", err)
+	w.all = append(w.all, m)
+	for began := time.Now(); time.Since(began) < stuck; {
+		all, err := o.Client.Store().Processes(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all, func(p store.Process) bool { return p.PID == m.PID() && p.Tag == tag }) {
+			return nil
+		}
+		if err := errors.Join(w.alive(), pause(ctx, 20*time.Millisecond)); err != nil {
+			return err
+		}
 	}
-	w.alive = append(w.alive, &worker{cmd, leash})
-	w.wait.Go(func() { cmd.Wait() })
+	return fmt.Errorf("worker %d did not get to work in %v", m.PID(), stuck)
+}
+
+// alive says which worker has ended by itself.
+func (w *workers) alive() error {
+	for _, m := range w.all {
+		select {
+		case <-m.Done():
+			_, how := m.How()
+			return fmt.Errorf("worker %d has ended: %s\n%s", m.PID(), how, m.Said())
+		default:
+		}
+	}
 	return nil
 }
 
-// kill kills the oldest and starts another.
+// kill kills the youngest.
 func (w *workers) kill() error {
-	victim := w.alive[0]
-	w.alive = w.alive[1:]
-	if err := victim.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	victim := w.all[len(w.all)-1]
+	w.all = w.all[:len(w.all)-1]
+	at := time.Now()
+	if err := victim.Signal(os.Kill); err != nil {
 		return err
 	}
-	w.killed[victim.cmd.Process.Pid] = time.Now()
-	return w.add()
+	w.killed[strconv.Itoa(victim.PID())] = at
+	<-victim.Done()
+	return nil
 }
 
 // end lets all that live end by themselves, and waits for them. A second call does
 // nothing.
 func (w *workers) end() {
-	for _, a := range w.alive {
-		a.leash.Close()
+	for _, m := range w.all {
+		m.Dismiss()
 	}
-	w.alive = nil
-	w.wait.Wait()
+	for _, m := range w.all {
+		<-m.Done()
+	}
+	w.all = nil
 }
 
-// A note is what a worker process writes of a job, into a file of its own: whether
-// it began or ended, which it is, and when.
-const noteSize = 13
-
+// What a worker process notes of a job.
 const (
-	began = 'b'
-	ended = 'e'
+	began = "began"
+	ended = "ended"
 )
 
+// Worker says how a worker process runs.
+type Worker struct {
+	Dir       string // for its notes
+	Slots     int
+	LeaseOnly bool
+	Log       *slog.Logger
+}
+
 // Work is a worker process. It runs jobs of the measurement until told ends.
-func Work(ctx context.Context, client *ebb.Client, dir string, slots int, told io.Reader, log *slog.Logger) error {
-	ctx, end := context.WithCancel(ctx)
+func Work(ctx context.Context, client *ebb.Client, w Worker, told io.Reader) error {
+	ctx, end := crew.Leashed(ctx, told)
 	defer end()
-	go func() {
-		io.Copy(io.Discard, told)
-		end()
-	}()
-	notes, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(os.Getpid())), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	page, err := notes.Open(w.Dir, strconv.Itoa(os.Getpid()))
 	if err != nil {
 		return err
 	}
-	defer notes.Close()
-	note := func(what byte, n int64) error {
-		b := binary.BigEndian.AppendUint32([]byte{what}, uint32(n))
-		_, err := notes.Write(binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixNano())))
-		return err
+	defer page.Close()
+	note := func(what string, n int64) error { return page.Write(what, strconv.FormatInt(n, 10), 0) }
+	c := ebb.Config{Queues: []string{Queue}, Concurrency: w.Slots, Logger: w.Log, Socket: ebb.NoSocket, Tag: tag}
+	c.Lease = ebb.LeaseConfig{TTL: lease, Beat: beat}
+	if w.LeaseOnly {
+		c.Lease.CutOff = ebb.EndJobs // whose promise rests on the whole lease, so that nobody shortens it
 	}
-	p := ebb.NewProcess(client, ebb.Config{Queues: []string{Queue}, Concurrency: slots, Logger: log, Socket: ebb.NoSocket, Tag: "bench"})
+	p := ebb.NewProcess(client, c)
 	job.Handle(p, func(ctx context.Context, j noop) error {
 		if err := note(began, j.N); err != nil {
 			return err
@@ -183,75 +268,39 @@ func Work(ctx context.Context, client *ebb.Client, dir string, slots int, told i
 	return p.Run(ctx)
 }
 
-// tally reads the notes.
+// tally counts what was noted.
 type tally struct {
-	dir  string
-	read map[string]int64 // how far each file was read
-	runs map[uint32][]run // of each job
-	done int              // jobs that ended
+	notes *notes.Reader
+	runs  map[string][]run // of each job
+	done  int              // jobs that ended
 }
 
 type run struct {
-	pid          int
+	by           string
 	began, ended time.Time
 }
 
-func (t *tally) look() error {
-	files, err := os.ReadDir(t.dir)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if err := t.readFile(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (t *tally) look() error { return t.notes.Each(t.note) }
 
-func (t *tally) readFile(entry fs.DirEntry) error {
-	pid, err := strconv.Atoi(entry.Name())
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(filepath.Join(t.dir, entry.Name()))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Seek(t.read[entry.Name()], io.SeekStart); err != nil {
-		return err
-	}
-	b := make([]byte, noteSize)
-	for in := bufio.NewReader(f); ; {
-		if _, err := io.ReadFull(in, b); err != nil {
-			return nil // the rest is being written, or never will be
-		}
-		t.read[entry.Name()] += noteSize
-		t.note(pid, b)
-	}
-}
-
-func (t *tally) note(pid int, b []byte) {
-	n, at := binary.BigEndian.Uint32(b[1:]), time.Unix(0, int64(binary.BigEndian.Uint64(b[5:])))
-	if b[0] == began {
-		t.runs[n] = append(t.runs[n], run{pid: pid, began: at})
+func (t *tally) note(n notes.Note) {
+	if n.What == began {
+		t.runs[n.Job] = append(t.runs[n.Job], run{by: n.By, began: n.At})
 		return
 	}
-	for i := range t.runs[n] {
-		if r := &t.runs[n][i]; r.pid == pid && r.ended.IsZero() {
-			if !t.over(n) {
+	for i := range t.runs[n.Job] {
+		if r := &t.runs[n.Job][i]; r.by == n.By && r.ended.IsZero() {
+			if !t.over(n.Job) {
 				t.done++
 			}
-			r.ended = at
+			r.ended = n.At
 			return
 		}
 	}
 }
 
 // over reports whether a job has come to its end.
-func (t *tally) over(n uint32) bool {
-	for _, r := range t.runs[n] {
+func (t *tally) over(job string) bool {
+	for _, r := range t.runs[job] {
 		if !r.ended.IsZero() {
 			return true
 		}
@@ -260,30 +309,38 @@ func (t *tally) over(n uint32) bool {
 }
 
 // sum says what became of jobs, given who was killed and when.
-func (t *tally) sum(jobs int, killed map[int]time.Time) *Kill {
+func (t *tally) sum(jobs int, killed map[string]time.Time) *Kill {
 	k := &Kill{Kills: len(killed), Jobs: jobs, Lost: jobs - t.done}
-	back := histogram()
+	back := map[string]time.Duration{} // by who was killed
 	for _, runs := range t.runs {
 		if len(runs) > 1 {
 			k.Twice++
 		}
 		for _, cut := range runs {
-			at, ok := killed[cut.pid]
+			at, ok := killed[cut.by]
 			if !ok || !cut.ended.IsZero() {
 				continue
 			}
 			k.Cut++
-			var again time.Time
-			for _, r := range runs {
-				if r.pid != cut.pid && r.began.After(cut.began) && (again.IsZero() || r.began.Before(again)) {
-					again = r.began
-				}
-			}
-			if !again.IsZero() {
-				record(back, again.Sub(at))
+			if again := next(runs, cut); !again.IsZero() {
+				back[cut.by] = max(back[cut.by], again.Sub(at))
 			}
 		}
 	}
-	k.Back = latency(back)
+	h := histogram()
+	for _, d := range back {
+		record(h, d)
+	}
+	k.Back = latency(h)
 	return k
+}
+
+// next returns when a job that was cut was begun again.
+func next(runs []run, cut run) (again time.Time) {
+	for _, r := range runs {
+		if r.by != cut.by && r.began.After(cut.began) && (again.IsZero() || r.began.Before(again)) {
+			again = r.began
+		}
+	}
+	return again
 }

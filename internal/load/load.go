@@ -30,8 +30,9 @@ type Options struct {
 	Slots   int // of the process that drains
 	Callers int // that enqueue at the same time
 	// Kills is how often a worker process is killed; 0 leaves that part out.
-	Kills  int
-	Worker Starter // makes worker processes; only Kills needs it
+	Kills     int
+	LeaseOnly bool    // see Kill; the workers must know
+	Worker    Starter // makes worker processes; only Kills needs it
 	// Progress is told how far a part is; nil: nobody.
 	Progress func(part string, done, total int64)
 	Log      *slog.Logger
@@ -161,18 +162,27 @@ func (o *Options) enqueue(ctx context.Context, pad string) (Rate, error) {
 // batches puts as many in again, as many at a time as a store takes.
 func (o *Options) batches(ctx context.Context, pad string) (Rate, error) {
 	began := time.Now()
-	for done := 0; done < o.Jobs; {
-		batch := make([]noop, min(store.MaxBatch, o.Jobs-done))
-		for i := range batch {
-			batch[i] = noop{int64(done + i), pad}
-		}
-		if _, err := job.EnqueueMany(ctx, o.Client, batch); err != nil {
-			return Rate{}, err
-		}
-		done += len(batch)
-		o.Progress("enqueue in batches", int64(done), int64(o.Jobs))
+	err := o.enqueueFrom(ctx, 0, o.Jobs, pad, func(done int) { o.Progress("enqueue in batches", int64(done), int64(o.Jobs)) })
+	if err != nil {
+		return Rate{}, err
 	}
 	return rate(o.Jobs, time.Since(began)), nil
+}
+
+// enqueueFrom puts n jobs in, numbered from first on, and tells how many are.
+func (o *Options) enqueueFrom(ctx context.Context, first, n int, pad string, told func(done int)) error {
+	for done := 0; done < n; {
+		batch := make([]noop, min(store.MaxBatch, n-done))
+		for i := range batch {
+			batch[i] = noop{int64(first + done + i), pad}
+		}
+		if _, err := job.EnqueueMany(ctx, o.Client, batch); err != nil {
+			return err
+		}
+		done += len(batch)
+		told(done)
+	}
+	return nil
 }
 
 // drain runs all that waits in a process of its own.
@@ -240,7 +250,7 @@ func (o *Options) pickUp(ctx context.Context, pad string) (Latency, error) {
 }
 
 func (o *Options) process() *ebb.Process {
-	return ebb.NewProcess(o.Client, ebb.Config{Queues: []string{Queue}, Concurrency: o.Slots, Logger: o.Log, Socket: ebb.NoSocket, Tag: "bench"})
+	return ebb.NewProcess(o.Client, ebb.Config{Queues: []string{Queue}, Concurrency: o.Slots, Logger: o.Log, Socket: ebb.NoSocket, Tag: tag})
 }
 
 // leave ends a process and waits for it, but not for ever.

@@ -2,17 +2,19 @@ package load
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/ebbjobs/ebb"
+	"github.com/ebbjobs/ebb/internal/notes"
 	"github.com/ebbjobs/ebb/store/memstore"
 )
 
@@ -100,40 +102,37 @@ func TestBusy(t *testing.T) {
 func TestTally(t *testing.T) {
 	t.Parallel()
 	dir, zero := t.TempDir(), time.Unix(1000, 0)
-	write := func(pid string, notes ...any) { // what, job, seconds
-		var b []byte
-		for i := 0; i < len(notes); i += 3 {
-			b = binary.BigEndian.AppendUint32(append(b, byte(notes[i].(rune))), uint32(notes[i+1].(int)))
-			b = binary.BigEndian.AppendUint64(b, uint64(zero.Add(time.Duration(notes[i+2].(int))*time.Second).UnixNano()))
+	write := func(by string, text ...any) { // what, job, seconds
+		var b strings.Builder
+		for i := 0; i < len(text); i += 3 {
+			at := zero.Add(time.Duration(text[i+2].(int)) * time.Second)
+			fmt.Fprintf(&b, "%d %s %d 0\n", at.UnixNano(), text[i], text[i+1])
 		}
-		f, err := os.OpenFile(filepath.Join(dir, pid), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(filepath.Join(dir, by), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err == nil {
-			_, err = f.Write(b)
+			_, err = f.WriteString(b.String())
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := &tally{dir: dir, read: map[string]int64{}, runs: map[uint32][]run{}}
-	write("7", 'b', 1, 0, 'e', 1, 1, 'b', 2, 1, 'b', 3, 1, 'b', 4, 1, 'e', 4, 1) // killed at 2
-	write("8", 'b', 2, 3, 'e', 2, 4)
+	c := &tally{notes: notes.NewReader(dir), runs: map[string][]run{}}
+	write("7", began, 1, 0, ended, 1, 1, began, 2, 1, began, 3, 1, began, 4, 1, ended, 4, 1, began, 5, 1) // killed at 2
+	write("8", began, 5, 3, ended, 5, 4, began, 2, 4, ended, 2, 4)
 	if err := c.look(); err != nil {
 		t.Fatal(err)
 	}
-	write("8", 'b', 4, 4, 'e', 4, 5) // its first end was not recorded by the store
-	if err := os.WriteFile(filepath.Join(dir, "9"), []byte{'b', 0, 0}, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write("8", began, 4, 4, ended, 4, 5) // its first end was not recorded by the store
 	if err := c.look(); err != nil {
 		t.Fatal(err)
 	}
-	k := c.sum(4, map[int]time.Time{7: zero.Add(2 * time.Second)})
-	want := Kill{Kills: 1, Jobs: 4, Cut: 2, Twice: 2, Lost: 1, Back: k.Back}
+	k := c.sum(5, map[string]time.Time{"7": zero.Add(2 * time.Second)})
+	want := Kill{Kills: 1, Jobs: 5, Cut: 3, Twice: 3, Lost: 1, Back: k.Back}
 	if *k != want {
 		t.Errorf("got %+v, want %+v", *k, want)
 	}
-	if k.Back.Samples != 1 || k.Back.Max < 0.99 || k.Back.Max > 1.01 {
-		t.Errorf("back after %+v, want one second, once", k.Back)
+	if k.Back.Samples != 1 || k.Back.Max < 1.99 || k.Back.Max > 2.01 {
+		t.Errorf("back after %+v, want two seconds, when the last of them was back", k.Back)
 	}
 }

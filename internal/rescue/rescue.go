@@ -4,14 +4,14 @@ package rescue
 
 import (
 	"context"
-	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/crashpoint"
 	"github.com/ebbjobs/ebb/store"
-	"github.com/ebbjobs/ebb/wire"
 )
 
 const (
@@ -32,6 +32,12 @@ type Loop struct {
 	// lease. Where a lease is not certain, one that lapsed before counts for nothing:
 	// its owner may have been kept from the store as this process was.
 	Steady func() bool
+	// Look brings in how long to look beside the regular looks: a lease may have ended
+	// then. What was said last counts. nil: nobody says so.
+	Look <-chan time.Duration
+	// Stops walks the stop reports, the newest first, for Judge.Read.
+	Stops  func(context.Context) iter.Seq2[store.StopReport, error]
+	Poison int // as in Judge
 }
 
 // Run rescues until ctx ends.
@@ -40,11 +46,16 @@ func (l *Loop) Run(ctx context.Context) {
 	if l.Certain {
 		interval = everyLock
 	}
-	timer := time.NewTimer(0)
+	timer, asked := time.NewTimer(0), time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer asked.Stop()
 	for {
 		select {
 		case <-timer.C:
+		case <-asked.C:
+		case d := <-l.Look:
+			asked.Reset(d)
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -69,76 +80,44 @@ func (l *Loop) once(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	full := len(lost) == most
+	doubtful := func(gone store.Lost) bool { return gone.ID == l.By || byLease(gone.Cause) && !(sure && l.sure()) }
+	lost = slices.DeleteFunc(lost, doubtful)
+	judge := Judge{By: l.By, Poison: l.Poison}
+	if err := judge.Read(ctx, l.Stops, lost); err != nil {
+		l.Log.Warn("jobs are rescued without a look at earlier crashes", "cause", err)
+	}
 	for _, gone := range lost {
-		if gone.ID == l.By || gone.Cause == store.Lapsed && !(sure && l.sure()) {
+		if doubtful(gone) { // by now
 			continue
 		}
 		crashpoint.At(crashpoint.DuringRescue)
-		s := Salvage(gone, l.By)
+		s := judge.Salvage(gone)
 		moved, err := l.Keeper.Rescue(ctx, s)
 		if err != nil {
 			return false, err
 		}
 		if moved > 0 {
-			l.Log.Info("jobs rescued", "from", gone.ID, "jobs", moved, "cause", s.Report.Reason)
+			l.tell(s.Report, moved)
 		}
-		more = more || moved > 0 && (gone.More || len(lost) == most)
+		more = more || moved > 0 && (gone.More || full)
 	}
 	return more, nil
 }
 
+// tell logs what was done with a lost process.
+func (l *Loop) tell(r *store.StopReport, moved int) {
+	l.Log.Info("jobs rescued", "from", r.ID, "jobs", moved, "cause", r.Reason)
+	for _, f := range r.Jobs {
+		attrs := []any{"jid", f.JID, "kind", f.Kind, "queue", f.Queue, "from", r.ID, "cause", f.Note}
+		switch f.Fate {
+		case "delayed":
+			l.Log.Warn("job delayed: its process crashed again", attrs...)
+		case "buried":
+			l.Log.Error("job buried: it is poison", attrs...)
+		}
+	}
+}
+
 // sure is asked before both calls: what was listed in doubt stays in doubt.
 func (l *Loop) sure() bool { return l.Certain || l.Steady() }
-
-// Salvage is what by does with a lost process: it writes into each job what happened
-// to it, and sends it to the front of its queue. The report is always there.
-func Salvage(gone store.Lost, by store.Identity) store.Salvage {
-	now := time.Now()
-	end := endOf(gone)
-	report := &store.StopReport{
-		ID: gone.ID, Release: gone.Last.Release, Tag: gone.Last.Tag, Grace: gone.Last.Grace,
-		Reason: end.reason, By: by, Cause: gone.Cause, Ended: now,
-	}
-	s := store.Salvage{ID: gone.ID, Cause: gone.Cause, Seen: gone.Seen, Report: report}
-	for _, held := range gone.Jobs {
-		rescued := store.Rescued{Token: held.Token, Was: held.Payload, To: store.Ready}
-		fate := store.Fate{Queue: held.Queue, Fate: "rescued"}
-		// What cannot be read goes back as it is; whoever fetches it sees to it.
-		if job, err := wire.Parse(held.Payload); err == nil {
-			fate.JID, fate.Kind = job.JID, job.Name()
-			h := job.History
-			h.Interruptions++
-			if end.crash {
-				h.Crashes++
-			}
-			h.Add(wire.Event{At: now, What: "rescued", Cause: end.cause, By: string(by), Note: string(gone.ID)})
-			rescued.Payload = job.WithHistory(h)
-		}
-		s.Jobs = append(s.Jobs, rescued)
-		report.Jobs = append(report.Jobs, fate)
-	}
-	if n := len(gone.Jobs); n > 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("%d jobs given back by %s", n, by))
-	}
-	return s
-}
-
-// end is how a process ended, as far as it can be told from outside.
-type end struct {
-	cause  string // in the job's history
-	reason string // in the stop report
-	crash  bool   // counts against the jobs it ran
-}
-
-// endOf judges by the last that was heard of the process. One that was asked to
-// stop and vanished on the way was killed for being slow, not by its jobs.
-func endOf(gone store.Lost) end {
-	switch {
-	case gone.Cause == store.Left:
-		return end{"deploy", "left while jobs still ran", false}
-	case gone.Last.State == "quiet" || gone.Last.State == "draining":
-		return end{"deploy", "vanished while " + gone.Last.State, false}
-	default:
-		return end{"crash", "vanished", true}
-	}
-}

@@ -52,7 +52,7 @@ func rescuing(t *testing.T, s *memstore.Store, by store.Identity, steady bool) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	l := &Loop{
-		Keeper: s, Log: slog.New(slog.DiscardHandler), By: by, Steady: func() bool { return steady },
+		Keeper: s, Stops: s.Stops, Log: slog.New(slog.DiscardHandler), By: by, Steady: func() bool { return steady },
 		Note: func(_ time.Time, err error) {
 			if err != nil {
 				t.Error(err)

@@ -317,6 +317,7 @@ func TestARescuedJobLosesItsLeaseAndOthersGoOn(t *testing.T) {
 		}
 		_, place := w.entry(taken)
 		equal(t, "place", place, store.Keeping)
+		equal(t, "lines that say so", w.log.count("another process"), 1)
 		time.Sleep(11 * time.Second)
 		equal(t, "done", w.book().Done, 1)
 		p.end()
@@ -336,7 +337,7 @@ func TestAVerdictThatComesTooLateChangesNothing(t *testing.T) {
 		w.hold("other:1:x", 1, time.Hour)
 		time.Sleep(200 * time.Millisecond)
 		equal(t, "done", w.book().Done, 0)
-		equal(t, "lines that say so", w.log.count("job ran here although another process had taken it"), 1)
+		equal(t, "lines that say so", w.log.count("another process"), 1)
 		_, place := w.entry(jid)
 		equal(t, "place", place, store.Keeping)
 		p.end()

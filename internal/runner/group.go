@@ -264,5 +264,9 @@ func (g *group) serve(a *Attempt, slot string) {
 		}
 		g.runner.keeping.ended(1)
 	}()
+	if a.job.History.Suspect {
+		err = g.runner.suspect.watch(a, func() error { return a.run(slot, h) })
+		return
+	}
 	err = a.run(slot, h)
 }

@@ -17,6 +17,10 @@ const (
 	// short, as the process that knows it may be idle, and long enough that handing
 	// a million of them round costs next to nothing.
 	foreignDelay = 5 * time.Second
+	// crowdedDelay is about how long a suspect stays away from a process that runs
+	// another one. It is not the same for all: those that are given back together must
+	// not come back together.
+	crowdedDelay = 5 * time.Second
 	// yieldDelay keeps a job that gives itself back at once from spinning.
 	yieldDelay = time.Second
 )
@@ -89,6 +93,12 @@ func (a *Attempt) said(h *Handler, err error) (e entry, said bool) {
 		a.runner.warnForeign(a.job)
 		later := store.Later{Token: a.token, Set: store.Scheduled, Delay: foreignDelay}
 		return entry{move: retry, attempt: a, later: later, fate: "handed back"}, true
+	case errors.Is(err, errCrowded):
+		if a.runner.suspect.tell(a.job.JID) {
+			a.runner.log.Info("job waits: it is suspected of crashes, and another suspect runs here", a.attrs()...)
+		}
+		later := store.Later{Token: a.token, Set: store.Scheduled, Delay: jitter(crowdedDelay)}
+		return entry{move: retry, attempt: a, later: later, fate: "handed back"}, true
 	case errors.Is(err, errUnreadable):
 		// The bytes stay as they are: nobody knows what they mean.
 		a.runner.log.Error("job buried: its payload cannot be read", append(a.attrs(), "cause", err)...)
@@ -115,6 +125,7 @@ func (a *Attempt) back(m move, fate string) entry {
 // interrupted gives the job back to the front of its queue, unbilled.
 func (a *Attempt) interrupted(cause, why string) entry {
 	a.history.Interruptions++
+	a.history.Settled = false // it begins anew
 	a.note("interrupted", cause, why)
 	fate := "handed back"
 	if len(a.history.Checkpoint) > 0 {
@@ -127,6 +138,7 @@ func (a *Attempt) interrupted(cause, why string) entry {
 // yield gives the job back as its handler asked: to the front of the queue for
 // another process while this one stops, else for a little later.
 func (a *Attempt) yield() entry {
+	a.clear()
 	a.note("yielded", "", "")
 	if a.runner.stopping() {
 		return a.back(requeue, "handed back")
@@ -137,6 +149,7 @@ func (a *Attempt) yield() entry {
 }
 
 func (a *Attempt) snooze(d time.Duration) entry {
+	a.clear()
 	a.history.Snoozes++
 	a.note("snoozed", "", d.String())
 	e := a.back(retry, "snoozed")
@@ -186,6 +199,7 @@ func (a *Attempt) failure(h *Handler, err error, queue string) []byte {
 			seen.Backtrace = panicLines
 		}
 	}
+	a.clear()
 	var p wire.Patch
 	p.Fail(&seen, f)
 	if a.changed {

@@ -66,6 +66,7 @@ type recorder struct {
 	seq     uint64
 	wake    chan struct{} // capacity 1: a level, not a count
 	now     chan struct{} // as wake, but without waiting for company
+	again   chan struct{} // capacity 1: the store may be back
 	empty   chan struct{} // closed once nothing is pending or under way; nil: nobody waits
 }
 
@@ -216,7 +217,26 @@ func (r *recorder) send(ctx context.Context, m move, batch []entry) error {
 			return err
 		}
 		r.outage.Note("record", sent, err)
-		sleep(ctx, jitter(pause))
+		r.rest(ctx, jitter(pause))
+	}
+}
+
+// rest waits before a call is repeated, but no longer than until retry.
+func (r *recorder) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.again:
+	case <-ctx.Done():
+	}
+}
+
+// retry says that the store may be back, for a call that rests.
+func (r *recorder) retry() {
+	select {
+	case r.again <- struct{}{}:
+	default:
 	}
 }
 
@@ -291,6 +311,10 @@ func (r *recorder) abandon(err error) {
 	}
 }
 
+// flushEvery is how long a store that was away may be back before flush finds out. It
+// is short beside the reserve of the shortest grace.
+const flushEvery = 50 * time.Millisecond
+
 // flush returns once everything handed over so far has been recorded, or ctx ends.
 func (r *recorder) flush(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -305,8 +329,10 @@ func (r *recorder) flush(ctx context.Context) {
 		empty := r.empty
 		r.mu.Unlock()
 		r.hurry()
+		r.retry()
 		select {
 		case <-empty:
+		case <-time.After(flushEvery):
 		case <-ctx.Done():
 		}
 	}

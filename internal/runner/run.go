@@ -25,6 +25,7 @@ var (
 	errUnreadable = errors.New("payload cannot be read")
 	errExpired    = errors.New("expired before it began")
 	errForeign    = errors.New("left to others")
+	errCrowded    = errors.New("another suspect runs here")
 	errNotBegun   = errors.New("not begun, as it may be held by another process")
 	errGoexit     = errors.New("handler ended its goroutine")
 )

@@ -47,7 +47,10 @@ type Options struct {
 	Embedded bool
 	// EndCutOff ends the jobs' contexts when the lease must be about to lapse, since
 	// no beat was answered. Else they go on, and may run beside their rescued selves.
+	// It makes them sure that the lease lasts until then, so nobody may shorten it.
 	EndCutOff bool
+
+	Poison int // as in rescue.Judge
 
 	GraceFrom string // where Stop.Grace comes from, in words
 
@@ -55,6 +58,10 @@ type Options struct {
 	DeadMax int           // 0: as the store does
 	DeadAge time.Duration // 0: as the store does
 }
+
+// leastSuspicion is how long a process has to say that it lives, however often it
+// beats: a connection that broke takes that long to be made anew.
+const leastSuspicion = time.Second
 
 // Runner runs the jobs of one process, once.
 type Runner struct {
@@ -77,7 +84,9 @@ type Runner struct {
 	view    view
 	journal journal
 	foreign sync.Map // kinds that were warned of
-	oldest  uint64   // fetch without an answer when the last beat was made up
+	suspect suspects
+	looks   chan time.Duration // capacity 1: when to look for orphans; each beat says so anew
+	oldest  uint64             // fetch without an answer when the last beat was made up
 
 	unrecorded atomic.Int64 // verdicts that had to be given up
 
@@ -103,18 +112,19 @@ func New(o Options) (*Runner, error) {
 		notice:   notice{told: make(chan struct{})},
 		inbox:    inbox{wake: make(chan struct{}, 1)},
 		view:     view{machine: machine},
+		looks:    make(chan time.Duration, 1),
 		started:  make(chan struct{}),
 		reported: make(chan struct{}),
 		done:     make(chan struct{}),
 	}
 	r.outage = &beat.Outage{Log: r.log}
 	r.heart = beat.New(beat.Config{
-		Keeper: o.Store, Every: o.Beat, TTL: o.TTL, Outage: r.outage,
+		Keeper: o.Store, Every: o.Beat, TTL: o.TTL, Suspicion: o.suspicion(), Outage: r.outage,
 		Presence: r.presence, Answered: r.answered, CutOff: r.cutOff,
 	})
 	r.record = &recorder{
 		fetcher: o.Store, id: o.ID, outage: r.outage,
-		settled: r.settled, dropped: r.dropped, wake: make(chan struct{}, 1), now: make(chan struct{}, 1),
+		settled: r.settled, dropped: r.dropped, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), again: make(chan struct{}, 1),
 	}
 	slots := 0
 	for i, conf := range o.Groups {
@@ -122,6 +132,15 @@ func New(o Options) (*Runner, error) {
 		slots += conf.Concurrency
 	}
 	return r, nil
+}
+
+// suspicion is what others may shorten the lease to when they find this process gone.
+// A beat that is a third late still comes before its end.
+func (o *Options) suspicion() time.Duration {
+	if o.EndCutOff || o.Store.Describe().LeaseIsLock {
+		return 0
+	}
+	return min(max(leastSuspicion, o.Beat*4/3), o.TTL)
 }
 
 // Run registers the process, runs jobs, and returns when the process has left:
@@ -237,9 +256,12 @@ func (r *Runner) startFetching(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Go(func() { r.gate.while(ctx, promoter.Run) })
 	rescuer := &rescue.Loop{
 		Keeper: r.opt.Store, Note: func(began time.Time, err error) { r.outage.Note("rescue", began, err) }, Log: r.log, By: r.opt.ID,
-		Certain: r.opt.Store.Describe().LeaseIsLock, Steady: r.heart.Steady,
+		Certain: r.opt.Store.Describe().LeaseIsLock, Steady: r.heart.Steady, Look: r.looks,
+		Stops: r.opt.Store.Stops, Poison: r.opt.Poison,
 	}
 	wg.Go(func() { r.gate.while(ctx, rescuer.Run) })
+	auditor := &rescue.Auditor{Keeper: r.opt.Store, Log: r.log, By: r.opt.ID, TTL: r.opt.TTL}
+	wg.Go(func() { r.gate.while(ctx, auditor.Run) })
 }
 
 // presence is what the next beat says. Checkpoints travel at the same time.
@@ -266,6 +288,7 @@ func (r *Runner) presence() store.Presence {
 
 // answered does what the answer to a beat asks for.
 func (r *Runner) answered(o store.Orders) {
+	r.record.retry()
 	for _, a := range r.keeping.lookup(o.Gone) {
 		if a.lose() {
 			r.log.Warn("job was rescued by another process while it ran here", a.attrs()...)
@@ -279,6 +302,12 @@ func (r *Runner) answered(o store.Orders) {
 	if len(o.Unknown) > 0 {
 		for _, g := range r.groups {
 			g.hurry()
+		}
+	}
+	if o.Look > 0 {
+		select {
+		case r.looks <- o.Look:
+		default:
 		}
 	}
 	for _, c := range o.Commands {
@@ -307,8 +336,12 @@ func (r *Runner) cancel(jid string) {
 	}
 }
 
-// cutOff sees to running jobs when the lease must be about to end.
+// cutOff sees to running jobs when the lease must be about to end. A lock does not end
+// while this process lives.
 func (r *Runner) cutOff() {
+	if r.opt.Store.Describe().LeaseIsLock {
+		return
+	}
 	running := r.keeping.running()
 	if !r.opt.EndCutOff {
 		r.log.Warn("lease is about to end for want of an answer; jobs go on and may run twice", "in_flight", running)
@@ -343,7 +376,7 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 			}
 			continue
 		case lost[i]:
-			r.lost(e.attempt)
+			r.refused(e.attempt)
 		default:
 			r.keeping.forget(e.attempt)
 			if r.keeping.watched() {
@@ -363,10 +396,16 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 	}
 }
 
-// lost sees off a job whose verdict counts for nothing.
+// lost sees off a job that another process has, as was known when its handler
+// returned, and said.
 func (r *Runner) lost(a *Attempt) {
 	r.keeping.forget(a)
 	r.keeping.fate(a.fate("lost lease", nil))
+}
+
+// refused sees off a job whose verdict counted for nothing.
+func (r *Runner) refused(a *Attempt) {
+	r.lost(a)
 	if a.since.IsZero() {
 		r.log.Info("job was taken by another process before it began here", a.attrs()...)
 		return
@@ -380,6 +419,7 @@ func (r *Runner) dropped(e entry, err error) {
 	r.unrecorded.Add(1)
 	r.log.Error("verdict not recorded, the job may run again", append(e.attempt.attrs(), "verdict", e.move.String(), "cause", err)...)
 	r.keeping.forget(e.attempt)
+	r.keeping.fate(e.attempt.fate("not recorded", err))
 	e.attempt.group.account(0, -1)
 }
 

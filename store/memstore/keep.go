@@ -62,6 +62,7 @@ func (s *Store) Beat(ctx context.Context, p store.Presence, ttl time.Duration) (
 	orders.Paused = slices.Sorted(maps.Keys(s.paused))
 	orders.Commands, pr.commands = pr.commands, nil
 	pr.Presence, pr.beat, pr.until, pr.seen = forPeople(p), now, now.Add(ttl), s.nextTicket()
+	pr.unclaimed = false
 	return orders, nil
 }
 
@@ -141,6 +142,8 @@ func (s *Store) Orphans(ctx context.Context, max int, dead ...store.Identity) ([
 			cause = store.Witnessed
 		case now.Before(p.until):
 			continue
+		case p.unclaimed:
+			cause = store.Unclaimed
 		case p.left:
 			cause = store.Left
 		default:
@@ -149,7 +152,7 @@ func (s *Store) Orphans(ctx context.Context, max int, dead ...store.Identity) ([
 		if len(lost) == max {
 			break
 		}
-		l := store.Lost{ID: id, Cause: cause, Last: p.Presence, Now: now, Seen: strconv.FormatUint(p.seen, 10)}
+		l := store.Lost{ID: id, Cause: cause, Last: p.Presence, Beat: p.beat, Now: now, Seen: strconv.FormatUint(p.seen, 10)}
 		for _, j := range s.allHeldBy(id) {
 			if len(l.Jobs) == store.MaxBatch {
 				l.More = true

@@ -32,13 +32,17 @@ func (c *clock) Pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Instance {
-		c := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-		st := memstore.New(memstore.Options{Clock: c.Now})
-		return storetest.Instance{
-			Open: func(*testing.T) store.Store { return st.Client() },
-			Pass: c.Pass,
-		}
-	})
+func TestConformance(t *testing.T) { storetest.Run(t, instance) }
+
+func FuzzHistories(f *testing.F) { storetest.Fuzz(f, instance) }
+
+func instance(*testing.T) storetest.Instance {
+	c := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	st := memstore.New(memstore.Options{Clock: c.Now})
+	return storetest.Instance{
+		Open:      func(*testing.T) store.Store { return st.Client() },
+		Pass:      c.Pass,
+		Disown:    func(_ *testing.T, id store.Identity) { st.Disown(id) },
+		Histories: 200,
+	}
 }

@@ -54,6 +54,7 @@ type process struct {
 	beat, until time.Time
 	seen        uint64 // changes with every change of the lease
 	left        bool   // it left deaf jobs behind
+	unclaimed   bool   // Audit registered it
 	commands    []store.Command
 }
 

@@ -70,7 +70,7 @@ var statKey = regexp.MustCompile(`^stat:(processed|failed)(:\d{4}-\d\d-\d\d)?$`)
 // ours tells whether a key of that name and type belongs into a backup.
 func ours(name, kind string) bool {
 	switch {
-	case strings.HasPrefix(name, staging), name == "ebb:promoter":
+	case strings.HasPrefix(name, staging), name == "ebb:promoter", name == "ebb:auditor", name == "ebb:doorbells":
 		return false
 	case strings.HasPrefix(name, "queue:"):
 		return kind == "list"

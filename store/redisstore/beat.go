@@ -27,6 +27,8 @@ type pulse struct {
 	state    string   // what is shown at once when it changes
 	show     bool
 	rtt      time.Duration // of the last beat
+	bell     *doorbell     // nil: it has none
+	sight    sight         // of it, when the beat was made up
 }
 
 // Beat registers a process or renews its lease.
@@ -54,6 +56,9 @@ func (s *Store) pulse(p store.Presence, ttl time.Duration) *pulse {
 	u := &pulse{p: p, ttl: ttl, began: time.Now(), queues: slices.Sorted(maps.Keys(queues)), commands: b.commands, rtt: b.rtt}
 	u.state = stateOf(p)
 	u.show = u.state != b.state || u.began.Sub(b.shown) >= showEvery
+	if u.bell = b.bell; u.bell != nil {
+		u.sight = u.bell.look(p.Ring)
+	}
 	return u
 }
 
@@ -70,13 +75,13 @@ func stateOf(p store.Presence) string {
 
 func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err error) {
 	shards := s.shards(u.queues)
-	requests := make([]*request, len(shards), len(shards)+2)
+	requests := make([]*request, len(shards), len(shards)+3)
 	for i, shard := range shards {
 		requests[i] = s.lease(shard, u.p.ID, u.ttl)
 	}
 	requests = append(requests, s.heartbeat(u))
 	if !s.cluster {
-		requests = append(requests, s.tally(u.queues))
+		requests = append(requests, s.tally(u.queues), s.neighbours(u))
 	}
 	replies, err := s.do(ctx, requests...)
 	if err != nil {
@@ -104,6 +109,11 @@ func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err er
 	commands := texts(last[1])
 	orders.Commands = commandsOf(texts(last[0]), commands)
 	orders.Paused = slices.Sorted(slices.Values(texts(last[2])))
+	if !s.cluster {
+		n := len(requests) - 1
+		orders.Look = s.listened(u, requests[n].refused, replies[n])
+		s.hang(ctx, u)
+	}
 	if err := s.compare(ctx, &orders, u.p, held); err != nil {
 		return orders, err
 	}

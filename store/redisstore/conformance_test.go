@@ -44,12 +44,15 @@ func TestConformance(t *testing.T) {
 					servers <- server
 				})
 				url := server.URL() + "?layout=" + layout
-				return storetest.Instance{Open: func(t *testing.T) store.Store {
-					if layout == "cluster" {
-						return struct{ store.Store }{open(t, url)} // which cannot be copied as a whole
-					}
-					return open(t, url)
-				}}
+				return storetest.Instance{
+					Open: func(t *testing.T) store.Store {
+						if layout == "cluster" {
+							return struct{ store.Store }{open(t, url)} // which cannot be copied as a whole
+						}
+						return open(t, url)
+					},
+					Disown: func(t *testing.T, id store.Identity) { disown(t, server, id) },
+				}
 			})
 		})
 	}

@@ -11,12 +11,17 @@
 //	ebb:{queue:<q>}:inbox      list    what a blocking move carried off and nobody has fetched
 //	ebb:{queue:<q>}:books      hash    the counts of the queue; paused
 //	ebb:holders                zset    process → end of its lease, in ms by the server's clock
-//	ebb:last:<id>              hash    what is remembered of a boot's calls, an hour long; left
+//	ebb:last:<id>              hash    what is remembered of a boot's calls, an hour long; its
+//	                                   last beat; left; unclaimed: the end of the lease
+//	                                   that Audit gave it
+//	ebb:doorbells              zset    "<id> <ms>" of each process that can be heard, with one
+//	                                   score: its lease is cut to so many ms when it cannot
 //	ebb:presence               hash    process → what it says of itself
 //	ebb:commands:<id>          list    orders that it has not taken yet
 //	ebb:queues                 set     every queue that ebb has worked on
 //	ebb:paused                 set     paused queues, for people; Fetch looks into the books
 //	ebb:promoter               string  whose part it is to promote, for a second
+//	ebb:auditor                string  whose part it is to audit, for two minutes
 //	ebb:strays                 hash    member of a set → its queue, where its payload does not tell
 //	ebb:stops, ebb:stop:<id>   zset, list  processes that have ended; the parts of their reports
 //	ebb:undo:<change>          list    what moves by hand did, as long as they may be taken back
@@ -45,6 +50,15 @@
 // Two jobs of the same bytes cannot be in one set; the second is kept with a tab, a
 // space and a tab at its end, which JSON does not mind, and loses them when it leaves
 // the set.
+//
+// # Doorbells
+//
+// A process listens to the channel ebb:bell:<id>. Each beat asks, in a script that
+// reads and in the ordinary case writes nothing, whether anybody listens at the doorbells of
+// the next three in ebb:doorbells, whose order is a ring; it shortens the leases of the
+// others, and goes on round the ring where it hears none of three. Who takes itself out
+// of the ring and back is the process alone, whoever has left or was rescued aside. In a
+// cluster there are none: a lease is there once for each queue, in as many slots.
 //
 // # By hand
 //

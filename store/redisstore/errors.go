@@ -24,6 +24,7 @@ var kinds = []struct {
 	{"NOAUTH", nil, false, "the server asks for a password: redis://:password@host:6379/0"},
 	{"NOPERM", nil, false, "give the ACL user the commands and the keys that docs/reference lists"},
 	{"LOADING", store.ErrUnreachable, true, "the server is still loading its data; try again"},
+	{"BUSY ", store.ErrUnreachable, true, "a script of another client keeps the server busy; SCRIPT KILL ends one that has written nothing"},
 	{"MASTERDOWN", store.ErrUnreachable, true, "the replica has lost its primary; wait for the failover"},
 	{"CLUSTERDOWN", store.ErrUnreachable, true, "the cluster is not complete; look at CLUSTER INFO"},
 	{"TRYAGAIN", store.ErrUnreachable, true, "the cluster is moving slots; try again"},

@@ -58,24 +58,6 @@ func (s *Store) queues(ctx context.Context) ([]store.Queue, error) {
 	return queues, nil
 }
 
-// custody is how many jobs of a queue are held, by its books: counting them would
-// take a look at every process.
-func custody(books map[string]string) int64 {
-	b := readBooks("", books)
-	return b.Custody()
-}
-
-func readBooks(queue string, fields map[string]string) store.Books {
-	n := func(name string) int64 { n, _ := strconv.ParseInt(fields[name], 10, 64); return n }
-	return store.Books{
-		Queue:    queue,
-		Accepted: n("accepted"), Done: n("done"), Discarded: n("discarded"), Expired: n("expired"),
-		Deleted: n("deleted"), Trimmed: n("trimmed"), Moved: n("moved"),
-		Fetched: n("fetched"), Retried: n("retried"), Buried: n("buried"), Requeued: n("requeued"), Rescued: n("rescued"),
-		Scheduled: n("scheduled"), Retrying: n("retrying"), Dead: n("dead"),
-	}
-}
-
 // Processes lists ebb's processes by their leases and Ruby's by their records.
 func (s *Store) Processes(ctx context.Context) ([]store.Process, error) {
 	processes, err := s.processes(ctx)
@@ -166,95 +148,6 @@ func (s *Store) rubyProcesses(ctx context.Context, ids []string, ours map[store.
 	return processes, nil
 }
 
-// Stats returns totals and the books of every queue.
-func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
-	st, err := s.stats(ctx)
-	return st, wrap("stats", err)
-}
-
-func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
-	queues, err := s.known(ctx)
-	if err != nil {
-		return st, err
-	}
-	leases, _, err := s.leases(ctx, queues, false, nil)
-	if err != nil {
-		return st, err
-	}
-	ids := slices.Collect(maps.Keys(leases))
-	requests := []*request{command("GET", s.fleet("stat:processed")), command("GET", s.fleet("stat:failed"))}
-	for _, place := range []store.Place{store.Scheduled, store.Retrying, store.Dead} {
-		if !s.cluster {
-			requests = append(requests, command("ZCARD", s.set(place, "")))
-		}
-	}
-	totals := len(requests)
-	for _, q := range queues {
-		requests = append(requests, command("HGETALL", s.books(q)), command("LLEN", s.line(q)), command("LLEN", s.inbox(q)))
-		for _, id := range ids {
-			requests = append(requests, command("HLEN", s.held(q, id)))
-		}
-	}
-	replies, err := s.do(ctx, requests...)
-	if err != nil {
-		return st, err
-	}
-	for i, total := range []*int64{&st.Processed, &st.Failed, &st.Scheduled, &st.Retrying, &st.Dead}[:totals] {
-		*total, _ = replies[i].AsInt64()
-	}
-	replies = replies[totals:]
-	others := st.Processed // jobs that others have run, once ours are taken off
-	for _, q := range queues {
-		fields, _ := replies[0].AsStrMap()
-		b := readBooks(q, fields)
-		for _, r := range replies[1:3] {
-			n, _ := r.AsInt64()
-			b.Waiting += n
-		}
-		replies = replies[3:]
-		for range ids {
-			n, _ := replies[0].AsInt64()
-			b.Held += n
-			replies = replies[1:]
-		}
-		st.Ready += b.Waiting
-		st.Held += b.Held
-		// Beats carry these over to Sidekiq's counters; in a cluster nobody does.
-		count := func(name string) int64 { n, _ := strconv.ParseInt(fields[name], 10, 64); return n }
-		st.Processed += b.Done + b.Discarded + count("ended") - count("tallied")
-		others -= count("tallied")
-		st.Failed += count("failed") - count("tallied-failed")
-		if s.cluster {
-			st.Scheduled += b.Scheduled
-			st.Retrying += b.Retrying
-			st.Dead += b.Dead
-		} else {
-			b.Shared = s.sharedBooks(&b)
-		}
-		st.Books = append(st.Books, b)
-	}
-	if !s.cluster && others > 0 {
-		// Which queues Ruby took them from is not known any more.
-		for i := range st.Books {
-			b := &st.Books[i]
-			b.Shared = b.Shared || b.Arrivals() != 0
-		}
-	}
-	return st, nil
-}
-
-// sharedBooks tells whether others bring jobs into b's queue: more has come out than
-// was accepted, or been promoted than was scheduled.
-func (s *Store) sharedBooks(b *store.Books) bool {
-	shared := b.Arrivals() < 0
-	for _, n := range []*int64{&b.Scheduled, &b.Retrying, &b.Dead} {
-		if *n < 0 {
-			*n, shared = 0, true
-		}
-	}
-	return shared
-}
-
 // Stops walks stop reports, newest first.
 func (s *Store) Stops(ctx context.Context) iter.Seq2[store.StopReport, error] {
 	return func(yield func(store.StopReport, error) bool) {
@@ -335,7 +228,11 @@ func (s *Store) command(ctx context.Context, id store.Identity, c store.Command)
 			return err
 		}
 		key := s.fleet("ebb:commands:" + string(id))
-		_, err = s.do(ctx, command("RPUSH", key, string(text)), command("EXPIRE", key, "86400"))
+		requests := []*request{command("RPUSH", key, string(text)), command("EXPIRE", key, "86400")}
+		if !s.cluster {
+			requests = append(requests, ring(id)) // the next beat would do, too
+		}
+		_, err = s.do(ctx, requests...)
 		return err
 	case listed && alive:
 		signal, ok := signals[c.Verb]

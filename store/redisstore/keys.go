@@ -84,9 +84,12 @@ func (l layout) departure(id store.Identity) []string {
 	record := l.fleet(string(id))
 	return []string{
 		l.fleet("ebb:stops"), l.fleet("ebb:stop:" + string(id)), l.fleet("ebb:presence"), l.fleet("processes"),
-		record, record + ":work", record + ":workers", record + "-signals", l.fleet("ebb:commands:" + string(id)),
+		record, record + ":work", record + ":workers", record + "-signals", l.fleet("ebb:commands:" + string(id)), l.doorbells(),
 	}
 }
+
+// doorbells are the processes that can be heard, in the order of a ring.
+func (l layout) doorbells() string { return l.fleet("ebb:doorbells") }
 
 // left says that id has left. A script of one slot asks the slot's last; in a cluster
 // a process that never had a queue has no slot.

@@ -50,9 +50,12 @@ type Store struct {
 
 	blockers blockers
 	aged     ration // of the dead set
+	auditor  auditor
 
-	mu    sync.Mutex
-	boots map[store.Identity]*boot
+	mu     sync.Mutex
+	boots  map[store.Identity]*boot
+	served map[store.Identity][]string // the queues of each process, as Stats read them
+	mute   string                      // why doorbells do not work; empty if they may
 
 	enlisted map[string]bool // queues that this client has made known, in a cluster
 
@@ -72,6 +75,8 @@ type boot struct {
 	shown    time.Time // when people were last shown it
 	state    string    // as it was shown
 	commands []string  // given by the last beat; the next one removes them
+	bell     *doorbell // nil: it has none
+	left     bool
 }
 
 // Open connects to the server that url names. It waits a short while for one that
@@ -136,10 +141,15 @@ func (s *Store) connect(ctx context.Context, addr string, d *net.Dialer, config 
 // look finds out what the server is, and leaves our mark on it.
 func (s *Store) look(ctx context.Context) error {
 	const meta = "ebb:meta"
-	replies, err := s.do(ctx, command("HMGET", meta, "layout", "min_reader"), command("SMEMBERS", s.fleet("ebb:queues")))
+	requests := []*request{command("HMGET", meta, "layout", "min_reader"), command("SMEMBERS", s.fleet("ebb:queues"))}
+	if !s.cluster {
+		requests = append(requests, ring(""))
+	}
+	replies, err := s.do(ctx, requests...)
 	if err != nil {
 		return err
 	}
+	s.hears(requests[len(requests)-1].refused)
 	layout := "sidekiq"
 	if s.cluster {
 		layout = "cluster"
@@ -253,10 +263,16 @@ func older(version string, major, minor int) bool {
 	return err == nil && (a < major || a == major && b < minor)
 }
 
-// Describe tells what was found when the store was opened.
+// Describe tells what was found when the store was opened, and whether the ends of
+// processes can be seen at once.
 func (s *Store) Describe() store.Description {
 	d := s.description
 	d.Warnings = slices.Clone(d.Warnings)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mute != "" {
+		d.Warnings = append(d.Warnings, s.mute)
+	}
 	return d
 }
 

@@ -227,13 +227,14 @@ func (s *Store) sendArrivals(ctx context.Context, batch []*arrival, address func
 	}
 	replies := make([]rueidis.RedisMessage, len(parcels))
 	err := s.enlist(ctx, parcels)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.replicas > 0:
+		replies, err = s.replicated(ctx, requests)
+	default:
 		replies, err = s.swift(ctx, requests...)
 	}
 	crashpoint.At(crashpoint.DuringPush)
-	if err == nil && s.replicas > 0 {
-		err = s.replicated(ctx)
-	}
 	if errors.Is(err, errMemory) {
 		err = full(err)
 	}
@@ -309,17 +310,33 @@ func full(err error) error {
 	return store.WithHint(fmt.Errorf("%w: %w", store.ErrFull, err), "%s", store.Hint(err))
 }
 
-// replicated waits for as many replicas as the URL asks for.
-func (s *Store) replicated(ctx context.Context) error {
-	reply, err := s.one(ctx, &request{args: []string{"WAIT", strconv.Itoa(s.replicas), strconv.FormatInt(replyWithin.Milliseconds()/2, 10)}})
+// replicated is swift for pushes that as many replicas must have as the URL asks
+// for. WAIT is about what its own connection has written, so each push has it close
+// behind. A push that had arrived before writes as well, see the scripts.
+func (s *Store) replicated(ctx context.Context, requests []*request) ([]rueidis.RedisMessage, error) {
+	client, err := s.alone.get(s.option)
 	if err != nil {
-		return err
+		return make([]rueidis.RedisMessage, len(requests)), err
 	}
-	if n, _ := reply.AsInt64(); int(n) < s.replicas {
-		return store.WithHint(fmt.Errorf("%w: %d replicas have the jobs, not %d", store.ErrUnreachable, n, s.replicas),
+	wait := &request{args: []string{"WAIT", strconv.Itoa(s.replicas), strconv.FormatInt(replyWithin.Milliseconds()/2, 10)}}
+	have := make([]int64, len(requests)) // replicas
+	replies, err := s.exchange(ctx, func(ctx context.Context, requests []*request, pending []int) []rueidis.RedisResult {
+		results := make([]rueidis.RedisResult, len(pending))
+		for n, i := range pending {
+			client.Dedicated(func(c rueidis.DedicatedClient) error {
+				both := c.DoMulti(uncancelled{ctx}, requests[i].build(c.B()), wait.build(c.B()))
+				results[n] = both[0]
+				have[i], _ = both[1].AsInt64()
+				return nil
+			})
+		}
+		return results
+	}, requests)
+	if n := int(slices.Min(have)); err == nil && n < s.replicas {
+		err = store.WithHint(fmt.Errorf("%w: %d replicas have the jobs, not %d", store.ErrUnreachable, n, s.replicas),
 			"look at the replicas, or take wait= out of the URL")
 	}
-	return nil
+	return replies, err
 }
 
 // pack sorts the items of all calls by producer and slot.

@@ -120,15 +120,22 @@ func (s *Store) leases(ctx context.Context, queues []string, lapsed bool, named 
 // knows that nothing was fetched since.
 func (s *Store) lost(ctx context.Context, id store.Identity, queues []string, leases []lease) (store.Lost, error) {
 	l := store.Lost{ID: id, Cause: store.Lapsed, Last: store.Presence{ID: id}, Seen: seen(leases)}
-	replies, err := s.do(ctx, command("HGET", s.fleet("ebb:presence"), string(id)), command("HGET", s.last(leases[0].queue, id), "left"))
+	replies, err := s.do(ctx, command("HGET", s.fleet("ebb:presence"), string(id)), command("HMGET", s.last(leases[0].queue, id), "left", "unclaimed", "beat"))
 	if err != nil {
 		return l, err
 	}
 	if p, ok := readPresence(text(replies[0])); ok {
 		l.Last = p.Presence
 	}
-	if !replies[1].IsNil() {
+	said := append(texts(replies[1]), "", "", "")
+	switch {
+	case said[1] == strconv.FormatInt(leases[0].end, 10):
+		l.Cause = store.Unclaimed
+	case said[0] != "":
 		l.Cause = store.Left
+	}
+	if micros, err := strconv.ParseInt(said[2], 10, 64); err == nil {
+		l.Beat = time.UnixMicro(micros).UTC()
 	}
 	l.Jobs, err = s.allHeldBy(ctx, id, queues)
 	if len(l.Jobs) > store.MaxBatch {
@@ -344,6 +351,7 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 	if err != nil {
 		return err
 	}
+	s.unhang(f.ID)
 	for i, e := range es.all {
 		lost, err := e.missing(replies[i])
 		if err != nil {

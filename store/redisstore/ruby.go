@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -29,6 +30,9 @@ func (u *pulse) presence(now time.Time) string {
 	}
 	return string(text)
 }
+
+// ourVersion begins what ebb's processes write where Sidekiq's write their version.
+const ourVersion = "ebb "
 
 // rubyInfo is the field info of a Sidekiq process's record: all that 6.4, 7.3 and
 // 8.1 read.
@@ -67,7 +71,7 @@ func (u *pulse) rubyRecord(now time.Time) (fields, work []string) {
 	info := rubyInfo{
 		Hostname: p.Host, StartedAt: json.RawMessage(seconds(p.Started)), PID: p.PID, Tag: p.Tag, Concurrency: p.Concurrency,
 		Capsules: map[string]rubyCapsule{}, Queues: []string{}, Weights: []map[string]int{}, Labels: append([]string{}, p.Labels...),
-		Identity: p.ID, Version: "ebb " + p.Version,
+		Identity: p.ID, Version: ourVersion + p.Version,
 	}
 	for _, g := range p.Groups {
 		c := rubyCapsule{Concurrency: g.Concurrency, Mode: "weighted", Weights: map[string]int{}}
@@ -102,11 +106,11 @@ func (u *pulse) rubyRecord(now time.Time) (fields, work []string) {
 }
 
 // readRuby makes a process of Ruby's record and busy slots; ok is false if nothing
-// proves that it lives.
+// proves that it lives, or if it is one of ebb's that is known by its lease alone.
 func readRuby(id store.Identity, record, work, workers rueidis.RedisMessage) (p store.Process, ok bool) {
 	fields, _ := record.AsStrMap()
 	var info rubyInfo
-	if fields["info"] == "" || json.Unmarshal([]byte(fields["info"]), &info) != nil {
+	if fields["info"] == "" || json.Unmarshal([]byte(fields["info"]), &info) != nil || strings.HasPrefix(info.Version, ourVersion) {
 		return p, false
 	}
 	p.Presence = store.Presence{

@@ -56,6 +56,9 @@ var (
 	claimScript      = load("claim")
 	dueScript        = load("due")
 	suspectScript    = load("suspect")
+	neighboursScript = load("neighbours")
+	auditScript      = load("audit")
+	statsScript      = load("stats")
 	unboxScript      = load("unbox")
 	pauseScript      = load("pause")
 	tallyScript      = load("tally")
@@ -66,8 +69,10 @@ type request struct {
 	script     *script
 	keys, args []string
 	once       bool // it must not be sent again when its reply was lost
+	optional   bool // the server may refuse it, and the others count all the same
 
-	whole bool // the server does not know the script: send its source
+	whole   bool  // the server does not know the script: send its source
+	refused error // what the server said to an optional one
 }
 
 func (r *request) build(b rueidis.Builder) rueidis.Completed {
@@ -135,13 +140,18 @@ func (s *Store) exchange(ctx context.Context, send sender, requests []*request) 
 				replies[i] = reply
 				continue
 			}
-			failed = append(failed, i)
 			if isNoScript(err) {
+				failed = append(failed, i)
 				requests[i].whole = true
 				continue
 			}
-			pause = true
 			again, maybe := s.judge(err)
+			if requests[i].optional && !again && !maybe {
+				requests[i].refused = err
+				continue
+			}
+			failed = append(failed, i)
+			pause = true
 			if !again || maybe && requests[i].once {
 				hopeless = true
 			}

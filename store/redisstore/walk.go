@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -115,11 +116,9 @@ func (w *walk) keeping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ids []store.Identity
-	for id := range leases {
-		if w.q.Key == "" || w.q.Key == id {
-			ids = append(ids, id)
-		}
+	ids := slices.Collect(maps.Keys(leases))
+	if w.q.Key != "" {
+		ids = []store.Identity{w.q.Key} // it may hold without a lease, too
 	}
 	slices.Sort(ids)
 	if w.q.Newest {

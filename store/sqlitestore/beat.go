@@ -73,17 +73,21 @@ func (s *Store) beat(ctx context.Context, p store.Presence, ttl time.Duration) (
 
 // bootOf returns the number of an identity, which is made if it is new.
 func (t *tx) bootOf(id store.Identity) (boot int64, left bool, err error) {
-	read := func() error {
-		return t.query(findHolder, func(r []row) error {
-			boot, left = r[0].(int64), r[1].(int64) != 0
-			return nil
-		}, string(id))
+	if boot, left, err = t.findBoot(id); err == nil && boot == 0 {
+		boot, err = t.giveNumber(bootNames, string(id))
 	}
-	if err := read(); err != nil || boot != 0 {
-		return boot, left, err
-	}
-	boot, err = t.number(bootNames, string(id), true)
-	return boot, false, err
+	return boot, left, err
+}
+
+// findBoot is bootOf of an identity that may have no number. It does not go by what
+// this client remembers: a process that was rescued while it lived is forgotten, and
+// has another number when it beats again.
+func (t *tx) findBoot(id store.Identity) (boot int64, left bool, err error) {
+	err = t.query(findHolder, func(r []row) error {
+		boot, left = r[0].(int64), r[1].(int64) != 0
+		return nil
+	}, string(id))
+	return boot, left, err
 }
 
 // orders fills in what waits for the process, and how what it knows differs from

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -77,6 +78,9 @@ func runChild(role, path string) error {
 		return err
 	case "restore":
 		return runRestore(path)
+	}
+	if last, ok := strings.CutPrefix(role, "live "); ok {
+		return runLife(path, last)
 	}
 	ctx := context.Background()
 	s, err := Open(ctx, path, Options{})

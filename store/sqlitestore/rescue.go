@@ -109,7 +109,13 @@ func (s *Store) orphans(ctx context.Context, max int, dead []store.Identity) (lo
 		if cause == "" || len(lost) >= max {
 			continue
 		}
+		if r.beats == 0 && cause != store.Witnessed {
+			cause = store.Unclaimed
+		}
 		l := store.Lost{ID: r.id, Cause: cause, Last: r.presence, Now: moment(s.now()), Seen: r.seen()}
+		if r.beats > 0 {
+			l.Beat = moment(r.beat)
+		}
 		if l.Jobs, err = s.heldOf(ctx, r.boot, store.MaxBatch+1); err != nil {
 			return nil, err
 		}
@@ -172,7 +178,7 @@ func (s *Store) rescue(ctx context.Context, g *store.Salvage) (moved int, err er
 }
 
 func (t *tx) rescue(g *store.Salvage) (moved int, forgotten bool, err error) {
-	boot, err := t.number(bootNames, string(g.ID), false)
+	boot, _, err := t.findBoot(g.ID)
 	if err != nil || boot == 0 {
 		return 0, false, err
 	}

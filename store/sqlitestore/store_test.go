@@ -24,6 +24,9 @@ func TestConformance(t *testing.T) {
 			Pass:   c.pass,
 			Crash:  func(t *testing.T, s store.Store) { s.Close() }, // the locks end with the descriptors
 			Freeze: func(*testing.T, store.Store) func() { return func() {} },
+			Disown: func(t *testing.T, id store.Identity) {
+				edit(t, path, "DELETE FROM ebb_process WHERE boot = (SELECT id FROM ebb_boot WHERE name = ?)", string(id))
+			},
 		}
 	})
 }

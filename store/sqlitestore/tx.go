@@ -211,26 +211,39 @@ func (n *names) learn(fresh map[nameKey]int64) {
 // this transaction gave out is known to others once it is committed.
 func (t *tx) number(table nameTable, name string, add bool) (int64, error) {
 	k := nameKey{table, name}
-	if id, ok := t.names.number(k); ok {
-		return id, nil
-	}
 	if id, ok := t.fresh[k]; ok {
 		return id, nil
 	}
-	id := int64(0)
-	keep := func(r []row) error { id = r[0].(int64); return nil }
-	err := t.query(nameStatements[table].find, keep, name)
-	if err == nil && id == 0 && add {
-		err = t.query(nameStatements[table].add, keep, name)
+	if id, ok := t.names.number(k); ok {
+		return id, nil
 	}
-	if err != nil || id == 0 {
+	id := int64(0)
+	err := t.query(nameStatements[table].find, func(r []row) error { id = r[0].(int64); return nil }, name)
+	switch {
+	case err != nil:
+		return 0, err
+	case id != 0:
+		t.learn(k, id)
+	case add:
+		return t.giveNumber(table, name)
+	}
+	return id, nil
+}
+
+// giveNumber gives name a number, which it has not.
+func (t *tx) giveNumber(table nameTable, name string) (id int64, err error) {
+	if err := t.query(nameStatements[table].add, func(r []row) error { id = r[0].(int64); return nil }, name); err != nil {
 		return 0, err
 	}
+	t.learn(nameKey{table, name}, id)
+	return id, nil
+}
+
+func (t *tx) learn(k nameKey, id int64) {
 	if t.fresh == nil {
 		t.fresh = make(map[nameKey]int64)
 	}
 	t.fresh[k] = id
-	return id, nil
 }
 
 // queue returns the number of a queue, which is made if it is new.
@@ -246,10 +259,7 @@ func (t *tx) queueName(id int64) (string, error) {
 	}
 	err := t.query(readQueueName, func(r []row) error { name = r[0].(string); return nil }, id)
 	if err == nil {
-		if t.fresh == nil {
-			t.fresh = make(map[nameKey]int64)
-		}
-		t.fresh[nameKey{queueNames, name}] = id
+		t.learn(nameKey{queueNames, name}, id)
 	}
 	return name, err
 }

@@ -27,15 +27,18 @@ type disk struct {
 	capacity int64 // of all files together; 0: no limit
 	events   []event
 	record   bool
+	reached  int // writes and syncs so far
+	last     int // the one in the midst of which this process is killed; 0: none
 }
 
-// event is one thing that reached the disk, in order, or an answer to a caller.
+// event is one thing that reached the disk, in order, or a call of a life.
 type event struct {
-	file string // base name; "" for an answer
 	kind eventKind
-	off  int64 // or the new size
+	file string // base name
+	off  int64  // or the new size
 	data []byte
-	note string
+
+	life, call int
 }
 
 type eventKind int
@@ -45,6 +48,7 @@ const (
 	truncated
 	synced
 	removed
+	begun
 	answered
 )
 
@@ -74,6 +78,22 @@ func (d *disk) grow(n int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.capacity == 0 || d.used()+n <= d.capacity
+}
+
+// reach counts a write or a sync, and reports whether it is the last one.
+func (d *disk) reach() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reached++
+	return d.reached == d.last
+}
+
+// die is the end of this process by a KILL.
+func die() {
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		self.Kill()
+	}
+	select {}
 }
 
 func (d *disk) limit(capacity int64) {
@@ -211,6 +231,10 @@ func vfsWrite(tls *libc.TLS, file, data uintptr, n int32, off int64) int32 {
 	if grown := off + int64(n) - size; grown > 0 && !f.disk.grow(grown) {
 		return sqlite3.SQLITE_FULL // what SQLite's own VFS makes of ENOSPC
 	}
+	if f.disk.reach() {
+		invoke[writeFn](f.methods.FxWrite)(tls, file, data, n/2, off)
+		die()
+	}
 	rc := invoke[writeFn](f.methods.FxWrite)(tls, file, data, n, off)
 	if rc == sqlite3.SQLITE_OK && f.disk.record {
 		f.disk.add(event{file: filepath.Base(f.path), kind: wrote, off: off, data: bytes.Clone(libc.GoBytes(data, int(n)))})
@@ -229,6 +253,9 @@ func vfsTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 
 func vfsSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	f := opened(file)
+	if f.disk.reach() {
+		die()
+	}
 	rc := invoke[syncFn](f.methods.FxSync)(tls, file, flags)
 	if rc == sqlite3.SQLITE_OK {
 		f.disk.add(event{file: filepath.Base(f.path), kind: synced})

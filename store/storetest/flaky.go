@@ -222,6 +222,10 @@ func (f *Flaky) Rescue(ctx context.Context, g store.Salvage) (int, error) {
 	return replied(ctx, f, "Rescue", func() (int, error) { return f.inner.Rescue(ctx, g) })
 }
 
+func (f *Flaky) Audit(ctx context.Context, by store.Identity, d time.Duration) ([]store.Identity, error) {
+	return replied(ctx, f, "Audit", func() ([]store.Identity, error) { return f.inner.Audit(ctx, by, d) })
+}
+
 func (f *Flaky) Suspect(ctx context.Context, id store.Identity, d time.Duration) error {
 	return f.through(ctx, "Suspect", func() error { return f.inner.Suspect(ctx, id, d) })
 }

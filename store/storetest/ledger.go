@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/ebbjobs/ebb/store"
@@ -289,12 +290,12 @@ func (l *ledger) settle(s *suite) {
 }
 
 // seed is new every time, unless STORETEST_SEED asks for one again.
-func seed(s *suite) uint64 {
+func seed(t testing.TB) uint64 {
 	seed := rand.Uint64()
 	if v, err := strconv.ParseUint(os.Getenv("STORETEST_SEED"), 10, 64); err == nil {
 		seed = v
 	}
-	s.Logf("STORETEST_SEED=%d", seed)
+	t.Logf("STORETEST_SEED=%d", seed)
 	return seed
 }
 

@@ -8,11 +8,17 @@ import (
 	"github.com/ebbjobs/ebb/store"
 )
 
-// lost is whom Orphans lists.
+// lost is whom Orphans lists, without when it looked.
 func (s *suite) lost(dead ...store.Identity) []store.Lost {
 	s.Helper()
 	lost, err := s.st.Orphans(s.Context(), 100, dead...)
 	s.must(err)
+	for i := range lost {
+		if lost[i].Now.IsZero() {
+			s.Errorf("%s was found lost at no time", lost[i].ID)
+		}
+		lost[i].Now = time.Time{}
+	}
 	return lost
 }
 
@@ -75,6 +81,21 @@ var orphansTests = []test{
 		s.vanish(p)
 		last := s.gone(p, store.Lapsed).Last
 		s.equal([]any{last.Release, last.Tag, last.State, last.Grace}, []any{"r1", "tag", "running", 30 * time.Second})
+	}},
+	{"tell when it last beat, whatever became of its lease", func(s *suite) {
+		p := s.process()
+		s.pass(2 * s.Tick)
+		s.must(s.st.Suspect(s.Context(), p.id, s.Tick))
+		if s.Crash != nil {
+			s.Crash(s.T, p.Store)
+		}
+		s.pass(2 * s.Tick)
+		s.gone(p, store.Lapsed)
+		lost, err := s.st.Orphans(s.Context(), 1)
+		s.must(err)
+		if after := lost[0].Now.Sub(lost[0].Beat); after < 4*s.Tick || after > aliveFor/2 {
+			s.Errorf("last beat %v ago, at %v", after, lost[0].Beat)
+		}
 	}},
 	{"without jobs are listed until somebody forgets them", func(s *suite) {
 		p := s.process()

@@ -22,6 +22,8 @@ type Instance struct {
 	Tick time.Duration
 	// Pass lets d go by on the store's clock. nil: d goes by in real time.
 	Pass func(d time.Duration)
+	// Histories is how many histories of random steps the suite plays. Default: 10.
+	Histories int
 	// Crash makes the process that uses s vanish without a goodbye: its connections
 	// end and its locks are let go. s is not used again, but closed. nil: it falls
 	// silent.
@@ -29,6 +31,9 @@ type Instance struct {
 	// Freeze stops the process that uses s, so that it does not beat but keeps its
 	// connections and locks, until thaw. nil: it falls silent.
 	Freeze func(t *testing.T, s store.Store) (thaw func())
+	// Disown makes the store forget that id is registered, as an edit by hand may,
+	// and keep what it holds.
+	Disown func(t *testing.T, id store.Identity)
 }
 
 // group is the tests of one edge.
@@ -59,6 +64,7 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"Promote", promoteTests},
 		{"Orphans", orphansTests},
 		{"Rescue", rescueTests},
+		{"Audit", auditTests},
 		{"Suspect", suspectTests},
 		{"Leave", leaveTests},
 		{"Inspect", inspectTests},
@@ -83,4 +89,8 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 			}
 		})
 	}
+	t.Run("Histories", func(t *testing.T) {
+		t.Parallel()
+		histories(t, open)
+	})
 }

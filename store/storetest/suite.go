@@ -35,11 +35,17 @@ type suite struct {
 }
 
 func newSuite(t *testing.T, open func(t *testing.T) Instance) *suite {
+	s := bareSuite(t, open)
+	t.Cleanup(s.check)
+	return s
+}
+
+// bareSuite does not look at the books in the end.
+func bareSuite(t *testing.T, open func(t *testing.T) Instance) *suite {
 	s := &suite{T: t, Instance: open(t), open: open}
 	s.Tick = cmp.Or(s.Tick, 50*time.Millisecond)
 	s.me = s.stranger()
 	s.st = s.me.Store
-	t.Cleanup(s.check)
 	return s
 }
 

@@ -406,9 +406,6 @@ var undoTests = []test{
 			}
 		}
 	}},
-	{"at random does as modelled", func(s *suite) {
-		s.asModelled(seed(s), 150)
-	}},
 	{"by many at once takes each job back once", func(s *suite) {
 		want := numbered("j", 100)
 		s.push("q", want...)

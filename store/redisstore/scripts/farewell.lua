@@ -5,6 +5,6 @@
 --       4 1 if it has left and shall not come back
 -- gives 1
 redis.call('SREM', KEYS[4], ARGV[1]) -- a write that grows nothing comes first, as in held.lua
-if ARGV[4] == '1' then redis.call('SET', KEYS[10], '1', 'EX', 86400) end
+if ARGV[4] == '1' then redis.call('SET', KEYS[11], '1', 'EX', 86400) end
 depart(0, ARGV[1], ARGV[2] == '1', ARGV[3])
 return 1

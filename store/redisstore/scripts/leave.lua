@@ -16,11 +16,11 @@ local named = {}
 for at = first + 3, back - 1, 2 do named[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
 for at = back, #ARGV, 4 do named[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
 
-local function giveback(q, field, payload, to)
+local function giveback(q, field, payload, to, turn)
   payload = lift(q, field, payload)
   if not payload then return false end
   count(q, 'requeued')
-  put(q, to, 0, '0', payload, false, false, held(q) .. field)
+  put(q, to, 0, '0', payload, false, false, string.format('%06d', turn) .. held(q) .. field) -- as in requeue.lua
   return true
 end
 
@@ -29,12 +29,12 @@ for q = 1, queues do
   local fields = redis.call('HKEYS', held(q))
   table.sort(fields, function(a, b) return a > b end)
   for _, field in ipairs(fields) do
-    if not named[q .. ' ' .. field] then giveback(q, field, '', q) end
+    if not named[q .. ' ' .. field] then giveback(q, field, '', q, 0) end
   end
 end
 local missing = {}
 for at = #ARGV - 3, back, -4 do
-  if not giveback(tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]) then
+  if not giveback(tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], #ARGV - at) then
     missing[#missing + 1] = (at - back) / 4
   end
 end

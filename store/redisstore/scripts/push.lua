@@ -17,6 +17,7 @@ while ARGV[at] do
   local said = 'stored'
   if seen and seq <= seen then
     said = seq == seen and 'repeated' or 'stale'
+    numbered = true -- a WAIT behind this call is about what has been written here
   else
     local batches = {}
     for i = at + 3, last, 2 do

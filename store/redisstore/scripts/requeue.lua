@@ -11,7 +11,8 @@ for at = #ARGV - 3, first, -4 do
   local payload = lift(q, field, ARGV[at + 2])
   if payload then
     count(q, 'requeued')
-    put(q, ARGV[at + 3], 0, '0', payload, false, false, held(q) .. field)
+    -- Letters are delivered in the order of their names, so the last comes first.
+    put(q, ARGV[at + 3], 0, '0', payload, false, false, string.format('%06d', #ARGV - at) .. held(q) .. field)
   else
     missing[#missing + 1] = (at - first) / 4
   end

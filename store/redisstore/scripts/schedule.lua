@@ -20,6 +20,7 @@ while ARGV[at] do
   local seen = seq ~= '' and redis.call('HGET', KEYS[1], lane)
   if seen and seq <= seen then
     reply[#reply + 1] = seq == seen and 'repeated' or 'stale'
+    redis.call('PEXPIRE', KEYS[1], 3600000) -- see push.lua
   else
     for i = first, last, 5 do
       local q, due, payload = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 3]
