@@ -286,11 +286,11 @@ func TestKillAt(t *testing.T) {
 	}{
 		"timeout":                      {ebb.ErrTimeout, time.Time{}, patience},
 		"canceled, a stop is far":      {ebb.ErrCanceled, in(time.Hour), patience},
-		"timeout, a stop is near":      {ebb.ErrTimeout, in(5 * time.Second), 3 * time.Second},
+		"timeout, a stop is near":      {ebb.ErrTimeout, in(5 * time.Second), 2500 * time.Millisecond},
 		"rescued by another":           {ebb.ErrLeaseLost, time.Time{}, rescued},
-		"draining, a reserve of 2 s":   {ebb.ErrDraining, in(2 * time.Second), 1200 * time.Millisecond},
-		"draining, a reserve of 10 s":  {ebb.ErrDraining, in(10 * time.Second), 6 * time.Second},
-		"draining, -t is long before":  {ebb.ErrDraining, in(100 * time.Second), time.Minute},
+		"draining, a reserve of 2 s":   {ebb.ErrDraining, in(2 * time.Second), time.Second},
+		"draining, a reserve of 10 s":  {ebb.ErrDraining, in(10 * time.Second), 5 * time.Second},
+		"draining, -t is long before":  {ebb.ErrDraining, in(100 * time.Second), 50 * time.Second},
 		"draining, nobody knows until": {ebb.ErrDraining, time.Time{}, patience},
 		"draining, it is too late":     {ebb.ErrDraining, in(-time.Second), -time.Second},
 	} {

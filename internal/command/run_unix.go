@@ -264,7 +264,7 @@ func killAt(over time.Time, cause error, hour time.Time) time.Time {
 		at = hour
 	}
 	if !hour.IsZero() {
-		if stop := over.Add(hour.Sub(over) / 5 * 3); stop.Before(at) {
+		if stop := over.Add(hour.Sub(over) / 2); stop.Before(at) {
 			at = stop
 		}
 	}

@@ -24,11 +24,12 @@ const variable = "EBB_CRASHTEST"
 
 // spec tells a child what to be.
 type spec struct {
-	Role  role
-	URL   string
-	Dir   string // of the ledger
-	Point string // where to die; empty: nowhere
-	Nth   int64  // the time of passing it
+	Role   role
+	URL    string
+	Dir    string // of the ledger
+	Point  string // where to die; empty: nowhere
+	Nth    int64  // the time of passing it
+	Poison int    // as in ebb.Config
 }
 
 type role string

@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -56,6 +57,7 @@ func (s spec) runMixed() error {
 		Lease:  ebb.LeaseConfig{TTL: leaseTTL, Beat: leaseTTL / 5, Poll: 500 * time.Millisecond},
 		Socket: ebb.NoSocket,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Poison: s.Poison,
 	})
 	run := func(do func(ctx context.Context, jid string) error) func(context.Context, int) error {
 		return func(ctx context.Context, _ int) error {
@@ -111,8 +113,8 @@ func TestPoison(t *testing.T) {
 	var tests sync.WaitGroup
 	defer tests.Wait()
 	for name, test := range map[string]func(t *testing.T, url string){
-		"one among 30":           func(t *testing.T, url string) { buryPoison(t, url, 1) },
-		"two among 30":           func(t *testing.T, url string) { buryPoison(t, url, 2) },
+		"one among 30":           func(t *testing.T, url string) { buryPoison(t, url, 1, 0) },
+		"two among 30":           func(t *testing.T, url string) { buryPoison(t, url, 2, 2) },
 		"a witness":              witness,
 		"restarts by TERM, KILL": func(t *testing.T, url string) { roll(t, url, syscall.SIGTERM, syscall.SIGKILL) },
 		"restarts by KILL alone": func(t *testing.T, url string) { roll(t, url, syscall.SIGKILL) },
@@ -138,9 +140,9 @@ func stage(t *testing.T, url string) (*theatre, *ebb.Client) {
 
 // supervise keeps one worker running, as systemd would, until calm is closed; the last
 // one is told to stop.
-func (th *theatre) supervise(calm <-chan struct{}) {
+func (th *theatre) supervise(limit int, calm <-chan struct{}) {
 	for th.Context().Err() == nil {
-		c := th.start(spec{Role: mixed, Point: hasten})
+		c := th.start(spec{Role: mixed, Point: hasten, Poison: limit})
 		select {
 		case <-calm:
 			c.Process.Signal(syscall.SIGTERM)
@@ -171,7 +173,8 @@ func numbers(n int) []int { return make([]int, n) }
 
 // buryPoison has jobs that kill the process that runs them. They are buried, and nobody
 // else's job is.
-func buryPoison(t *testing.T, url string, poison int) {
+func buryPoison(t *testing.T, url string, poison, limit int) {
+	proofs := cmp.Or(limit, rescue.DefaultPoison)
 	th, client := stage(t, url)
 	const neighbours = 30
 	if _, err := good.EnqueueMany(t.Context(), client, numbers(neighbours/2)); err != nil {
@@ -187,7 +190,7 @@ func buryPoison(t *testing.T, url string, poison int) {
 	var working sync.WaitGroup
 	t.Cleanup(working.Wait)
 	for range workers {
-		working.Go(func() { th.supervise(calm) })
+		working.Go(func() { th.supervise(limit, calm) })
 	}
 	th.await("burial of the poison jobs and end of all others", 2*time.Minute, func() bool {
 		stats, err := client.Store().Stats(t.Context())
@@ -212,13 +215,13 @@ func buryPoison(t *testing.T, url string, poison int) {
 			}
 		}
 		last := job.History.Events[len(job.History.Events)-1]
-		if job.ErrorClass != "poison" || !strings.Contains(job.ErrorMessage, "the 3rd with no other suspect in it") || last.What != "buried" || alone < rescue.DefaultPoison || job.Count != -1 {
+		if job.ErrorClass != "poison" || !strings.Contains(job.ErrorMessage, map[int]string{2: "2nd", 3: "3rd"}[proofs]+" with no other suspect in it") || last.What != "buried" || alone < proofs || job.Count != -1 {
 			t.Errorf("its story is %s", job.Payload())
 		}
 		// One that is fetched together with another may not even begin.
 		crashes := job.History.Crashes
 		t.Attr("crashes", fmt.Sprintf("%d, in %d runs", crashes, len(runs[job.JID])))
-		if crashes < rescue.DefaultPoison+2 {
+		if crashes < proofs+2 {
 			t.Errorf("%s brought down %d processes", job.JID, crashes)
 		}
 	}

@@ -51,7 +51,7 @@ func (j *Judge) rule(gone store.Lost, how ending, job *wire.Job, lone bool) ruli
 	}
 	limit := cmp.Or(j.Poison, DefaultPoison)
 	switch {
-	case r.crash && r.suspect && r.event.Alone && limit > 0 && (witnessed || j.read && proof >= limit):
+	case r.crash && r.suspect && r.event.Alone && limit > 0 && (witnessed || proof >= limit):
 		r.to, r.fate, r.suspect = store.Dead, "buried", false
 		r.note = fmt.Sprintf("its process %s: the %s in 72 h, and the %s with no other suspect in it", how.words, ordinal(times), ordinal(proof))
 	case r.suspect:

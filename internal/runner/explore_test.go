@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -68,7 +69,12 @@ var disturbances = []disturbance{
 // moments are those of a TERM: every now and then, and just before, at and just after
 // whatever happens.
 func moments() (all []time.Duration) {
-	for at := pushed; at < acked+testBeat; at += 100 * time.Millisecond {
+	every := 100 * time.Millisecond
+	// The race detector makes this five times slower, and needs no more of the same.
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		every = time.Second
+	}
+	for at := pushed; at < acked+testBeat; at += every {
 		all = append(all, at)
 	}
 	for _, at := range []time.Duration{

@@ -2,6 +2,7 @@ package memstore_test
 
 import (
 	"flag"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,10 @@ func TestExplore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			histories, depth := 0, *depth
+			// There is but one goroutine, and the race detector makes it ten times slower.
+			if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+				depth--
+			}
 			if len(beginning) > 0 {
 				depth /= 2
 			}

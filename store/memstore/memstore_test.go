@@ -43,6 +43,6 @@ func instance(*testing.T) storetest.Instance {
 		Open:      func(*testing.T) store.Store { return st.Client() },
 		Pass:      c.Pass,
 		Disown:    func(_ *testing.T, id store.Identity) { st.Disown(id) },
-		Histories: 200,
+		Histories: 100,
 	}
 }

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"cmp"
 	"embed"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path"
@@ -11,6 +13,102 @@ import (
 	"strings"
 	"testing"
 )
+
+// A history is what a few processes, a rescuer, a person and a network that repeats
+// and delays requests do to a store, step by step. It is made of bytes, so that it
+// can be drawn at random and made smaller: the first of each step says what happens
+// and the others decide how. Any bytes are a history, and so is what is left of one
+// when a step is taken out.
+const stepSize = 12
+
+// kinds are what may happen in a step, some of it more often than the rest.
+var kinds = []struct {
+	name  string
+	often int
+	do    func(*history)
+}{
+	{"push", 5, (*history).push},
+	{"fetch", 8, (*history).fetch},
+	{"judge", 10, (*history).judge},
+	{"again", 6, (*history).again},
+	{"boot", 2, (*history).boot},
+	{"beat", 3, (*history).beat},
+	{"giveback", 2, (*history).giveBack},
+	{"look", 3, (*history).look},
+	{"rescue", 3, (*history).rescue},
+	{"promote", 2, (*history).promote},
+	{"die", 1, (*history).die},
+	{"vanish", 1, (*history).vanish},
+	{"freeze", 1, (*history).freeze},
+	{"suspect", 1, (*history).suspect},
+	{"mistake", 1, (*history).mistake},
+	{"leave", 1, (*history).leave},
+	{"move", 3, (*history).move},
+	{"delete", 1, (*history).delete},
+	{"undo", 2, (*history).undo},
+	{"pause", 1, (*history).pause},
+	{"command", 1, (*history).command},
+}
+
+// kindOf is the index of a step's kind.
+func kindOf(step []byte) int {
+	all := 0
+	for _, k := range kinds {
+		all += k.often
+	}
+	n := int(step[0]) % all
+	for i, k := range kinds {
+		if n -= k.often; n < 0 {
+			return i
+		}
+	}
+	panic("unreachable")
+}
+
+// written is a history to be read, one step after the other; zeros at the end of a
+// step go without saying.
+func written(steps []byte) string {
+	var b strings.Builder
+	for step := range slices.Chunk(steps, stepSize) {
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(kinds[kindOf(step)].name)
+		for _, n := range bytes.TrimRight(step[1:], "\x00") {
+			fmt.Fprint(&b, " ", n)
+		}
+	}
+	return b.String()
+}
+
+// read is the history that is written so, its steps ended by semicolons or lines.
+func read(text string) (steps []byte, err error) {
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == '\n' }) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		step, first := make([]byte, stepSize), 0
+		for _, k := range kinds {
+			if k.name == words[0] {
+				break
+			}
+			first += k.often
+		}
+		if step[0] = byte(first); kinds[kindOf(step)].name != words[0] || len(words) > stepSize {
+			return nil, fmt.Errorf("%q is no step of a history", line)
+		}
+		for i, word := range words[1:] {
+			n, err := strconv.ParseUint(word, 10, 8)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no step of a history: %w", line, err)
+			}
+			step[1+i] = byte(n)
+		}
+		steps = append(steps, step...)
+	}
+	return steps, nil
+}
 
 // saved are histories that have found something, in a store that was wrong or that a
 // protection was taken out of. The first line of a file says what.
@@ -23,9 +121,7 @@ const (
 	historySteps = 80
 )
 
-// histories plays those that are saved, and then random ones. A failure is made as
-// small as it goes. STORETEST_HISTORIES says how many are random, and
-// STORETEST_HISTORY plays the one that a failure has printed instead.
+// histories plays those that are saved, and then random ones.
 func histories(t *testing.T, open func(t *testing.T) Instance) {
 	if one := os.Getenv("STORETEST_HISTORY"); one != "" {
 		steps, err := read(one)
@@ -43,15 +139,23 @@ func histories(t *testing.T, open func(t *testing.T) Instance) {
 	if asked, err := strconv.Atoi(os.Getenv("STORETEST_HISTORIES")); err == nil {
 		n = asked
 	}
-	rng := rand.New(rand.NewPCG(seed(t), 0))
-	steps := make([]byte, historySteps*stepSize)
+	next := randomHistories(seed(t))
 	for range n {
+		if checkHistory(t, open, next()); t.Failed() {
+			return
+		}
+	}
+}
+
+// randomHistories returns a function that draws them.
+func randomHistories(seed uint64) func() []byte {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	return func() []byte {
+		steps := make([]byte, historySteps*stepSize)
 		for i := range steps {
 			steps[i] = byte(rng.Uint32())
 		}
-		if checkHistory(t, open, steps); t.Failed() {
-			return
-		}
+		return steps
 	}
 }
 

@@ -2,6 +2,11 @@
 // tests for each edge of the state machine, in a file named like it.
 //
 // After every test the books must balance and agree with what is in each place.
+//
+// Beside them it plays histories: random steps of a few processes, after each of which
+// the store must be as a model of it is. One that goes wrong is made as small as it
+// goes, and told step by step. STORETEST_HISTORIES says how many are played,
+// STORETEST_SEED which, and STORETEST_HISTORY plays one again that a failure names.
 package storetest
 
 import (
