@@ -279,6 +279,10 @@ func roll(t *testing.T, url string, signals ...syscall.Signal) {
 			}
 			<-fleet[i].exited
 			fleet[i] = next
+			th.await("worker in its place", time.Minute, func() bool {
+				all, err := client.Store().Processes(t.Context())
+				return err == nil && slices.ContainsFunc(all, func(p store.Process) bool { return p.PID == next.Process.Pid })
+			})
 			<-time.After(700 * time.Millisecond)
 		}
 	}
@@ -289,16 +293,17 @@ func roll(t *testing.T, url string, signals ...syscall.Signal) {
 	if stats.Dead > 0 || stats.Failed > 0 || stats.Retrying > 0 || stats.Ready+stats.Held+stats.Scheduled != jobs {
 		t.Errorf("after five restarts: %+v", stats)
 	}
-	interrupted := 0
-	for report, err := range client.Store().Stops(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
+	var interrupted int
+	th.await("report of each job that the restarts met", time.Minute, func() bool {
+		interrupted = 0
+		for report, err := range client.Store().Stops(t.Context()) {
+			if err != nil {
+				return false
+			}
+			interrupted += len(report.Jobs)
 		}
-		interrupted += len(report.Jobs)
-	}
-	if interrupted < jobs {
-		t.Errorf("the restarts met %d jobs", interrupted)
-	}
+		return interrupted >= jobs
+	})
 	t.Attr("interruptions", fmt.Sprint(interrupted))
 	for _, c := range fleet {
 		c.Process.Kill()
