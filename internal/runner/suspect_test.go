@@ -79,12 +79,14 @@ func TestOneSuspectAtATime(t *testing.T) {
 func TestSuspectsSettle(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		begun, proceed := make(chan string, 2), make(chan struct{})
-		var last time.Time
+		type beginning struct {
+			jid string
+			at  time.Time
+		}
+		begun, proceed := make(chan beginning, 2), make(chan struct{})
 		handlers := map[string]func(context.Context, *wire.Job) error{
 			"Job": func(ctx context.Context, job *wire.Job) error {
-				last = time.Now()
-				begun <- job.JID
+				begun <- beginning{job.JID, time.Now()}
 				select {
 				case <-proceed:
 				case <-ctx.Done():
@@ -96,25 +98,25 @@ func TestSuspectsSettle(t *testing.T) {
 		w.push("Job", suspected)
 		p := w.run(handlers)
 		began := time.Now()
-		first := <-begun
+		first := (<-begun).jid
 		time.Sleep(settles + 3*crowdedDelay)
-		var second string
+		var next beginning
 		select {
-		case second = <-begun:
+		case next = <-begun:
 		default:
 			t.Fatal("the second suspect waits for ever")
 		}
-		if waited := last.Sub(began); waited < settles || waited > settles+2*crowdedDelay {
+		if waited := next.at.Sub(began); waited < settles || waited > settles+2*crowdedDelay {
 			t.Errorf("the second suspect began after %v, want %v", waited, settles)
 		}
 		if job, _ := w.entry(first); !job.History.Settled || !job.History.Suspect {
 			t.Errorf("the first is %s", job.Payload())
 		}
-		if job, _ := w.entry(second); job.History.Settled {
+		if job, _ := w.entry(next.jid); job.History.Settled {
 			t.Errorf("the second is %s", job.Payload())
 		}
 		p.end()
-		for _, jid := range []string{first, second} { // both begin anew
+		for _, jid := range []string{first, next.jid} { // both begin anew
 			if job, place := w.entry(jid); place != store.Ready || job.History.Settled || !job.History.Suspect {
 				t.Errorf("after a stop: %v: %s", place, job.Payload())
 			}
