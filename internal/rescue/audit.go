@@ -38,8 +38,8 @@ func (a *Auditor) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		// Everybody finds out that a store is away. One may also refuse only this.
-		if err != nil && !errors.Is(err, store.ErrUnreachable) && !failed {
+		// Everybody finds out that a store is away or read-only. One may also refuse only this.
+		if err != nil && !errors.Is(err, store.ErrUnreachable) && !errors.Is(err, store.ErrReadOnly) && !failed {
 			a.Log.Warn("cannot look for jobs that nobody holds", "cause", err)
 			failed = true
 		}
