@@ -104,15 +104,21 @@ func (s spec) run() error {
 	if s.Role == producer {
 		return produce(ctx, client, pages)
 	}
-	p := ebb.NewProcess(client, ebb.Config{
+	p := ebb.NewProcess(client, s.config())
+	work.Handle(p, func(ctx context.Context, t task) error { return do(ctx, pages, t) })
+	return p.Run(ctx)
+}
+
+// config is that of a worker which is to be missed soon.
+func (s spec) config() ebb.Config {
+	return ebb.Config{
 		Queues: []string{queue},
 		Stop:   ebb.StopConfig{Grace: 20 * time.Second},
 		Lease:  ebb.LeaseConfig{TTL: leaseTTL, Beat: leaseTTL / 5, Poll: 500 * time.Millisecond},
 		Socket: ebb.NoSocket,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
-	work.Handle(p, func(ctx context.Context, t task) error { return do(ctx, pages, t) })
-	return p.Run(ctx)
+		Poison: s.Poison,
+	}
 }
 
 // leaseTTL is short, so that the test is, and long enough for a busy machine.

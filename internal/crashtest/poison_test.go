@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,8 +23,8 @@ import (
 
 const mixed role = "mixed" // a worker whose jobs are good, bad and long
 
-// The kinds of its jobs. Each gets its own jid as the argument of nothing: what they do
-// is their kind.
+// The kinds of its jobs. What one does is told by its kind; its argument is only a
+// number.
 var (
 	good = ebb.Define[int]("Good", ebb.Queue(queue), ebb.Retry(3))
 	bad  = ebb.Define[int]("Bad", ebb.Queue(queue), ebb.Retry(3))
@@ -51,14 +50,7 @@ func (s spec) runMixed() error {
 		return err
 	}
 	defer client.Close()
-	p := ebb.NewProcess(client, ebb.Config{
-		Queues: []string{queue},
-		Stop:   ebb.StopConfig{Grace: 20 * time.Second},
-		Lease:  ebb.LeaseConfig{TTL: leaseTTL, Beat: leaseTTL / 5, Poll: 500 * time.Millisecond},
-		Socket: ebb.NoSocket,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Poison: s.Poison,
-	})
+	p := ebb.NewProcess(client, s.config())
 	run := func(do func(ctx context.Context, jid string) error) func(context.Context, int) error {
 		return func(ctx context.Context, _ int) error {
 			jid := ebb.Info(ctx).JID

@@ -82,42 +82,34 @@ func TestAuditInParts(t *testing.T) {
 // A queue that no list names any more, and a name that must be escaped.
 func TestAuditOfAnUnknownQueue(t *testing.T) {
 	t.Parallel()
-	for _, layout := range []string{"sidekiq", "cluster"} {
-		t.Run(layout, func(t *testing.T) {
-			t.Parallel()
-			var options []redistest.Option
-			if layout == "cluster" {
-				options = append(options, redistest.Cluster())
-			}
-			server := redistest.Start(t, options...)
-			const queue = "a}:held:{b%7D"
-			b := start(t, server.URL()+"?layout="+layout, queue)
-			b.push(queue, "a")
-			b.fetch(1)
-			disown(t, server, b.id)
-			for key := range strings.FieldsSeq(server.Do("KEYS", "*queues")) {
-				server.Do("DEL", key)
-			}
-			found, err := b.Audit(t.Context(), "", time.Millisecond)
+	inLayouts(t, func(t *testing.T, server *redistest.Server, url string) {
+		const queue = "a}:held:{b%7D"
+		b := start(t, url, queue)
+		b.push(queue, "a")
+		b.fetch(1)
+		disown(t, server, b.id)
+		for key := range strings.FieldsSeq(server.Do("KEYS", "*queues")) {
+			server.Do("DEL", key)
+		}
+		found, err := b.Audit(t.Context(), "", time.Millisecond)
+		b.must(err)
+		if !slices.Equal(found, []store.Identity{b.id}) {
+			t.Fatalf("found %v", found)
+		}
+		var lost []store.Lost
+		for deadline := time.Now().Add(soon); len(lost) == 0 && time.Now().Before(deadline); {
+			lost, err = b.Orphans(t.Context(), 10)
 			b.must(err)
-			if !slices.Equal(found, []store.Identity{b.id}) {
-				t.Fatalf("found %v", found)
-			}
-			var lost []store.Lost
-			for deadline := time.Now().Add(soon); len(lost) == 0 && time.Now().Before(deadline); {
-				lost, err = b.Orphans(t.Context(), 10)
-				b.must(err)
-			}
-			if len(lost) != 1 || lost[0].Cause != store.Unclaimed || len(lost[0].Jobs) != 1 {
-				t.Fatalf("lost: %+v", lost)
-			}
-			moved, err := b.Rescue(t.Context(), store.Salvage{ID: b.id, Cause: lost[0].Cause, Seen: lost[0].Seen,
-				Jobs: []store.Rescued{{Token: lost[0].Jobs[0].Token, Was: lost[0].Jobs[0].Payload}}})
-			b.must(err)
-			if moved != 1 || b.in(store.Query{Place: store.Ready, Queue: queue}) != 1 {
-				t.Errorf("%d moved", moved)
-			}
-			b.balanced()
-		})
-	}
+		}
+		if len(lost) != 1 || lost[0].Cause != store.Unclaimed || len(lost[0].Jobs) != 1 {
+			t.Fatalf("lost: %+v", lost)
+		}
+		moved, err := b.Rescue(t.Context(), store.Salvage{ID: b.id, Cause: lost[0].Cause, Seen: lost[0].Seen,
+			Jobs: []store.Rescued{{Token: lost[0].Jobs[0].Token, Was: lost[0].Jobs[0].Payload}}})
+		b.must(err)
+		if moved != 1 || b.in(store.Query{Place: store.Ready, Queue: queue}) != 1 {
+			t.Errorf("%d moved", moved)
+		}
+		b.balanced()
+	})
 }

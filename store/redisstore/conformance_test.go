@@ -25,12 +25,8 @@ func open(t *testing.T, url string) *redisstore.Store {
 }
 
 func TestConformance(t *testing.T) {
-	for _, layout := range []string{"sidekiq", "cluster"} {
+	for layout, options := range serversOf {
 		t.Run(layout, func(t *testing.T) {
-			var options []redistest.Option
-			if layout == "cluster" {
-				options = append(options, redistest.Cluster())
-			}
 			// A cluster takes two seconds to start, so tests hand their server on.
 			servers := make(chan *redistest.Server, max(2, runtime.GOMAXPROCS(0)))
 			for range cap(servers) {

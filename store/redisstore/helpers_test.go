@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/redisstore"
 )
@@ -21,6 +22,20 @@ type boot struct {
 	id     store.Identity
 	queues []store.Share
 	seq    uint64
+}
+
+// serversOf is what kind of server each layout needs.
+var serversOf = map[string][]redistest.Option{"sidekiq": nil, "cluster": {redistest.Cluster()}}
+
+// inLayouts runs a test in both layouts, side by side, each with a server of its own.
+func inLayouts(t *testing.T, run func(t *testing.T, server *redistest.Server, url string)) {
+	for layout, options := range serversOf {
+		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t, options...)
+			run(t, server, server.URL()+"?layout="+layout)
+		})
+	}
 }
 
 func start(t *testing.T, url string, queues ...string) *boot {

@@ -173,70 +173,61 @@ func TestLoadingIsWaitedFor(t *testing.T) {
 // A full server refuses new jobs, and nothing else.
 func TestFull(t *testing.T) {
 	t.Parallel()
-	for _, layout := range []string{"sidekiq", "cluster"} {
-		t.Run(layout, func(t *testing.T) {
-			t.Parallel()
-			var options []redistest.Option
-			if layout == "cluster" {
-				options = append(options, redistest.Cluster())
-			}
-			server := redistest.Start(t, options...)
-			url := server.URL() + "?layout=" + layout
-			b, lost := start(t, url, "q"), start(t, url, "q")
-			b.push("q", numbered(10)...)
-			b.push("q", numbered(10)...)
-			if _, err := b.Schedule(t.Context(), b.call(store.LanePush), items("q", "due")...); err != nil {
-				t.Fatal(err)
-			}
-			jobs, orphans := b.fetch(7), lost.fetch(3)
-			server.Do("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
+	inLayouts(t, func(t *testing.T, server *redistest.Server, url string) {
+		b, lost := start(t, url, "q"), start(t, url, "q")
+		b.push("q", numbered(10)...)
+		b.push("q", numbered(10)...)
+		if _, err := b.Schedule(t.Context(), b.call(store.LanePush), items("q", "due")...); err != nil {
+			t.Fatal(err)
+		}
+		jobs, orphans := b.fetch(7), lost.fetch(3)
+		server.Do("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
 
-			ctx := t.Context()
-			for what, err := range map[string]error{
-				"push":     second(b.Push(ctx, b.call(store.LanePush), items("q", "x")...)),
-				"schedule": second(b.Schedule(ctx, b.call(store.LanePush), items("q", "x")...)),
-			} {
-				if !errors.Is(err, store.ErrFull) || !strings.Contains(store.Hint(err), "maxmemory") {
-					t.Errorf("%s into a full server: %v\nhint: %s", what, err, store.Hint(err))
-				}
+		ctx := t.Context()
+		for what, err := range map[string]error{
+			"push":     second(b.Push(ctx, b.call(store.LanePush), items("q", "x")...)),
+			"schedule": second(b.Schedule(ctx, b.call(store.LanePush), items("q", "x")...)),
+		} {
+			if !errors.Is(err, store.ErrFull) || !strings.Contains(store.Hint(err), "maxmemory") {
+				t.Errorf("%s into a full server: %v\nhint: %s", what, err, store.Hint(err))
 			}
-			later := func(i int) store.Later { return store.Later{Token: jobs[i].Token, Payload: jobs[i].Payload} }
-			b.must(b.Ack(ctx, b.call(store.LaneVerdict), store.Done{Token: jobs[0].Token}))
-			b.must(b.Retry(ctx, b.call(store.LaneVerdict), later(1)))
-			b.must(b.Bury(ctx, b.call(store.LaneVerdict), later(2)))
-			b.must(b.Requeue(ctx, b.call(store.LaneVerdict), later(3)))
-			b.must(b.Checkpoint(ctx, b.call(store.LaneVerdict), later(4)))
-			if orders := b.beat(); len(orders.Unknown) != 3 {
-				t.Errorf("%d unknown after four of seven went", len(orders.Unknown))
-			}
-			moved := 0
-			eventually(t, "promotion", func() bool {
-				n, _, err := b.Promote(ctx, store.Promotion{By: b.id})
-				b.must(err)
-				moved += n
-				return moved == 2 // the scheduled and the failed one
-			})
-			gone, err := b.Orphans(ctx, 10, lost.id)
+		}
+		later := func(i int) store.Later { return store.Later{Token: jobs[i].Token, Payload: jobs[i].Payload} }
+		b.must(b.Ack(ctx, b.call(store.LaneVerdict), store.Done{Token: jobs[0].Token}))
+		b.must(b.Retry(ctx, b.call(store.LaneVerdict), later(1)))
+		b.must(b.Bury(ctx, b.call(store.LaneVerdict), later(2)))
+		b.must(b.Requeue(ctx, b.call(store.LaneVerdict), later(3)))
+		b.must(b.Checkpoint(ctx, b.call(store.LaneVerdict), later(4)))
+		if orders := b.beat(); len(orders.Unknown) != 3 {
+			t.Errorf("%d unknown after four of seven went", len(orders.Unknown))
+		}
+		moved := 0
+		eventually(t, "promotion", func() bool {
+			n, _, err := b.Promote(ctx, store.Promotion{By: b.id})
 			b.must(err)
-			salvage := store.Salvage{ID: lost.id, Cause: gone[0].Cause, Seen: gone[0].Seen, Report: &store.StopReport{ID: lost.id}}
-			for _, j := range gone[0].Jobs {
-				salvage.Jobs = append(salvage.Jobs, store.Rescued{Token: j.Token, Was: j.Payload})
-			}
-			if n, err := b.Rescue(ctx, salvage); n != len(orphans) || err != nil {
-				t.Errorf("rescued %d of %d: %v", n, len(orphans), err)
-			}
-			if got := b.fetch(1); len(got) != 1 {
-				t.Errorf("fetched %d", len(got))
-			}
-			// Nothing to fetch: waiting goes on by looking.
-			other := start(t, url, "empty")
-			if _, woken, err := other.Fetch(ctx, other.call(store.LaneFetch), other.plan(), 1, 60*time.Millisecond); err != nil || woken != store.Idle {
-				t.Errorf("waiting: %v, %v", woken, err)
-			}
-			b.must(b.Leave(ctx, b.call(store.LaneVerdict), store.Farewell{ID: b.id, Report: store.StopReport{ID: b.id}}))
-			other.balanced()
+			moved += n
+			return moved == 2 // the scheduled and the failed one
 		})
-	}
+		gone, err := b.Orphans(ctx, 10, lost.id)
+		b.must(err)
+		salvage := store.Salvage{ID: lost.id, Cause: gone[0].Cause, Seen: gone[0].Seen, Report: &store.StopReport{ID: lost.id}}
+		for _, j := range gone[0].Jobs {
+			salvage.Jobs = append(salvage.Jobs, store.Rescued{Token: j.Token, Was: j.Payload})
+		}
+		if n, err := b.Rescue(ctx, salvage); n != len(orphans) || err != nil {
+			t.Errorf("rescued %d of %d: %v", n, len(orphans), err)
+		}
+		if got := b.fetch(1); len(got) != 1 {
+			t.Errorf("fetched %d", len(got))
+		}
+		// Nothing to fetch: waiting goes on by looking.
+		other := start(t, url, "empty")
+		if _, woken, err := other.Fetch(ctx, other.call(store.LaneFetch), other.plan(), 1, 60*time.Millisecond); err != nil || woken != store.Idle {
+			t.Errorf("waiting: %v, %v", woken, err)
+		}
+		b.must(b.Leave(ctx, b.call(store.LaneVerdict), store.Farewell{ID: b.id, Report: store.StopReport{ID: b.id}}))
+		other.balanced()
+	})
 }
 
 func second[T any](_ T, err error) error { return err }

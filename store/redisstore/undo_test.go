@@ -110,41 +110,33 @@ func elsewhere(picks []store.Pick) []store.Pick {
 // takes back what it can.
 func TestUndoWhenFull(t *testing.T) {
 	t.Parallel()
-	for _, layout := range []string{"sidekiq", "cluster"} {
-		t.Run(layout, func(t *testing.T) {
-			t.Parallel()
-			var options []redistest.Option
-			if layout == "cluster" {
-				options = append(options, redistest.Cluster())
-			}
-			server := redistest.Start(t, options...)
-			b := start(t, server.URL()+"?layout="+layout, "q", "r")
-			b.push("q", numbered(6)...)
-			ready := store.Query{Place: store.Ready, Queue: "q"}
-			ctx := t.Context()
-			_, err := b.Delete(ctx, lasting, b.picks(ready, 0, 1)...)
-			b.must(err)
-			_, err = b.Move(ctx, lasting, store.Dead, b.picks(ready, 0, 1)...)
-			b.must(err)
-			server.Do("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
-			_, err = b.Delete(ctx, store.Undoable{Change: "d", For: time.Hour}, b.picks(ready, 0, 1)...)
-			if !errors.Is(err, store.ErrFull) || !strings.Contains(store.Hint(err), "for good") {
-				t.Errorf("an undoable delete: %v\nhint: %s", err, store.Hint(err))
-			}
-			if n := b.in(ready); n != 4 {
-				t.Errorf("%d jobs wait, not 4", n)
-			}
-			if n, err := b.Delete(ctx, store.Undoable{}, b.picks(ready, 0, 1)...); n != 1 || err != nil {
-				t.Errorf("%d deleted for good: %v", n, err)
-			}
-			if n, err := b.Move(ctx, store.Undoable{}, store.Dead, b.picks(ready, 0, 1)...); n != 1 || err != nil {
-				t.Errorf("%d buried for good: %v", n, err)
-			}
-			b.undone("d", 0, 0)
-			b.undone("c", 2, 0)
-			b.balanced()
-		})
-	}
+	inLayouts(t, func(t *testing.T, server *redistest.Server, url string) {
+		b := start(t, url, "q", "r")
+		b.push("q", numbered(6)...)
+		ready := store.Query{Place: store.Ready, Queue: "q"}
+		ctx := t.Context()
+		_, err := b.Delete(ctx, lasting, b.picks(ready, 0, 1)...)
+		b.must(err)
+		_, err = b.Move(ctx, lasting, store.Dead, b.picks(ready, 0, 1)...)
+		b.must(err)
+		server.Do("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
+		_, err = b.Delete(ctx, store.Undoable{Change: "d", For: time.Hour}, b.picks(ready, 0, 1)...)
+		if !errors.Is(err, store.ErrFull) || !strings.Contains(store.Hint(err), "for good") {
+			t.Errorf("an undoable delete: %v\nhint: %s", err, store.Hint(err))
+		}
+		if n := b.in(ready); n != 4 {
+			t.Errorf("%d jobs wait, not 4", n)
+		}
+		if n, err := b.Delete(ctx, store.Undoable{}, b.picks(ready, 0, 1)...); n != 1 || err != nil {
+			t.Errorf("%d deleted for good: %v", n, err)
+		}
+		if n, err := b.Move(ctx, store.Undoable{}, store.Dead, b.picks(ready, 0, 1)...); n != 1 || err != nil {
+			t.Errorf("%d buried for good: %v", n, err)
+		}
+		b.undone("d", 0, 0)
+		b.undone("c", 2, 0)
+		b.balanced()
+	})
 }
 
 // In a cluster the move of a job to another queue is taken back where it went to, even
