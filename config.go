@@ -102,7 +102,9 @@ const (
 	// nothing.
 	KeepRunning CutOff = iota
 	// EndJobs ends their contexts with [ErrLeaseLost] shortly before anybody can
-	// rescue them: a job that listens does not run twice at once.
+	// rescue them: a job that listens does not run twice at once. For that nobody may
+	// suspect the process before its TTL is over: after a KILL its jobs wait for so
+	// long, not for a second.
 	EndJobs
 )
 

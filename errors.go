@@ -36,8 +36,9 @@ var (
 	ErrTimeout = verdict.ErrTimeout
 	// ErrCanceled: somebody canceled this job.
 	ErrCanceled = verdict.ErrCanceled
-	// ErrLeaseLost: another process has rescued the job and may run it already.
-	// Whatever this run returns counts for nothing.
+	// ErrLeaseLost: another process has rescued the job and may run it already, or,
+	// where the policy is [EndJobs], may soon. What this run returns counts only if
+	// nobody has taken the job.
 	ErrLeaseLost = verdict.ErrLeaseLost
 )
 
