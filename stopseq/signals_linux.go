@@ -1,0 +1,5 @@
+package stopseq
+
+import "syscall"
+
+var more = []named{{"PWR", syscall.SIGPWR}}
