@@ -53,6 +53,9 @@ type Config struct {
 	// folder, or [NoSocket]. Default: the first of /run/ebb, XDG_RUNTIME_DIR and
 	// TMPDIR that can be written to. A process runs as well without.
 	Socket string
+	// Platform is what the process tells the platform it runs on, beside what the
+	// platform asks for itself.
+	Platform PlatformConfig
 }
 
 // Group is a set of queues with slots of its own.
@@ -116,6 +119,35 @@ type DeadConfig struct {
 	Age time.Duration
 }
 
+// PlatformConfig asks for what a platform must allow first. A platform that refuses
+// or does not answer stops no work: the log has a line when that begins and when it
+// ends.
+type PlatformConfig struct {
+	// Protect keeps what the process runs in from being chosen by scale-in and
+	// deployments while there are jobs: [ProtectECS]. Default: nothing does.
+	Protect string
+	// PodDeletionCost tells Kubernetes how many jobs run in this pod, so that idle ones
+	// go first when there are to be fewer. The pod's service account must be allowed to
+	// patch pods, and EBB_POD_NAME or POD_NAME must say which one it is.
+	PodDeletionCost bool
+	// Spot quiets the process when its cloud gives notice that it takes the machine
+	// back, with the hour at which it does: [SpotEC2], [SpotGCE], [SpotAzure], or
+	// [SpotAuto]. Default: nobody asks the cloud.
+	Spot string
+}
+
+// The clouds that give notice, and the wish to find out which one it is.
+const (
+	SpotAuto  = "auto"
+	SpotEC2   = "ec2"
+	SpotGCE   = "gce"
+	SpotAzure = "azure"
+)
+
+// ProtectECS is the scale-in protection of a task of Amazon ECS. Its role needs
+// ecs:UpdateTaskProtection.
+const ProtectECS = "ecs"
+
 // NoSocket turns the control socket off.
 const NoSocket = "none"
 
@@ -148,6 +180,12 @@ func (c *Config) check() error {
 	}
 	if c.Lease.CutOff != KeepRunning && c.Lease.CutOff != EndJobs {
 		wrong("Lease.CutOff: %d is neither KeepRunning nor EndJobs", c.Lease.CutOff)
+	}
+	if c.Platform.Protect != "" && c.Platform.Protect != ProtectECS {
+		wrong("Platform.Protect: %q is not %q", c.Platform.Protect, ProtectECS)
+	}
+	if !slices.Contains([]string{"", SpotAuto, SpotEC2, SpotGCE, SpotAzure}, c.Platform.Spot) {
+		wrong("Platform.Spot: %q is no cloud", c.Platform.Spot)
 	}
 	if lease := c.lease(); lease.Beat > 0 && lease.Beat < minBeat {
 		wrong("Lease.Beat: %v is shorter than %v", lease.Beat, minBeat)

@@ -53,6 +53,7 @@ func build(t *testing.T, program string) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "program"), file)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the other programs that tests build: SQLite is compiled once
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, program)
 	}

@@ -34,10 +34,16 @@ var imports = map[string][]string{
 	"internal/netfault": {},
 	"internal/promote":  {"store"},
 	"internal/rescue":   {"store", "wire", "internal/crashpoint"},
+	"internal/sdnotify": {"lifecycle", "internal/control"},
+	"internal/probe":    {"lifecycle", "internal/control", "internal/platform"},
+	"internal/protect":  {},
+	"internal/podcost":  {},
+	"internal/spot":     {},
 	"internal/runner": {"store", "wire", "lifecycle", "internal/beat", "internal/control", "internal/crashpoint",
 		"internal/promote", "internal/rescue", "internal/verdict"},
 
-	".":       {"store", "wire", "lifecycle", "internal/control", "internal/platform", "internal/runner", "internal/verdict"},
+	".": {"store", "wire", "lifecycle", "internal/control", "internal/platform",
+		"internal/podcost", "internal/probe", "internal/protect", "internal/runner", "internal/sdnotify", "internal/spot", "internal/verdict"},
 	"ebbtest": {".", "store", "store/memstore", "wire", "internal/verdict"},
 
 	// What only the command needs.
@@ -51,13 +57,20 @@ var imports = map[string][]string{
 	"internal/signature": {"store", "golang.org/x/tools/go/packages"},
 	"internal/chaos":     {".", "store", "wire", "internal/crew", "internal/netfault", "internal/notes"},
 	"internal/load":      {".", "store", "internal/crew", "internal/notes", "github.com/HdrHistogram/hdrhistogram-go"},
+	"internal/metrics":   {"store", "lifecycle", "internal/control", "github.com/prometheus/client_golang", "github.com/prometheus/common"},
 	"internal/demo":      {".", "store", "store/sqlitestore", "internal/console", "internal/crew"},
-	"cmd/ebb": {".", "store", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
-		"internal/demo", "internal/export", "internal/load", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
-		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go"},
+	"drain":              {"store", "lifecycle", "internal/control"},
+	"doctor": {"internal/platform", "go.yaml.in/yaml/v3", "github.com/moby/buildkit/frontend/dockerfile/parser", "mvdan.cc/sh/v3/syntax",
+		"github.com/coreos/go-systemd/v22/unit", "github.com/hashicorp/hcl/v2", "github.com/pelletier/go-toml/v2"},
+	"pid1":         {"stopseq", "golang.org/x/sys/unix"}, // it is all there is of ebb-init
+	"cmd/ebb-init": {"pid1"},
+	"cmd/ebb": {".", "store", "doctor", "pid1", "drain", "internal/platform", "stopseq", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
+		"internal/demo", "internal/export", "internal/load", "internal/metrics", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
+		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "github.com/rogpeppe/go-internal/diff"},
 
-	"store/storetest":    {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere
-	"internal/redistest": {"github.com/redis/rueidis"},
+	"store/storetest":      {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere
+	"internal/redistest":   {"github.com/redis/rueidis"},
+	"internal/sidekiqtest": {"internal/redistest"},
 }
 
 func TestImportsPointOneWay(t *testing.T) {
@@ -83,7 +96,7 @@ func TestLibraryIsLight(t *testing.T) {
 	}
 	for p := range strings.Lines(string(out)) {
 		p = strings.TrimSpace(p)
-		for _, heavy := range []string{"cobra", "pflag", "charm", "yaml", "hdrhistogram", "jsonschema", "x/tools", "x/term"} {
+		for _, heavy := range []string{"cobra", "pflag", "charm", "yaml", "hdrhistogram", "jsonschema", "x/tools", "x/term", "ebb/doctor", "ebb/drain", "buildkit", "mvdan.cc", "go-systemd", "hashicorp", "go-toml", "protobuf"} {
 			if !isStandard(p) && strings.Contains(p, heavy) {
 				t.Errorf("a program that uses the library links %s", p)
 			}

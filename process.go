@@ -34,6 +34,9 @@ type Process struct {
 	over     bool              // drained before it was started
 	runner   *runner.Runner    // nil before the start
 	socket   *control.Server   // nil: none
+	grace    time.Duration     // 0: nobody has told it
+
+	companions []companion
 }
 
 // Report says how a process ended and what became of each job that the stop met.
@@ -179,6 +182,8 @@ func (p *Process) begin(embedded bool) (*runner.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	var unheard []string
+	p.companions, unheard = p.speak(&o)
 	if p.socket = p.listen(embedded, o.Log); p.socket != nil {
 		o.Self.Socket = p.socket.Path()
 	}
@@ -192,6 +197,12 @@ func (p *Process) begin(embedded bool) (*runner.Runner, error) {
 	for _, w := range warnings {
 		o.Log.Warn("this process may not stop as it should", "cause", w)
 	}
+	for _, w := range unheard {
+		o.Log.Warn("the platform is not spoken with", "cause", w)
+	}
+	if !o.Stop.Assumed {
+		p.grace = o.Stop.Grace
+	}
 	p.runner = r
 	for _, e := range p.early {
 		r.Tell(e)
@@ -199,7 +210,7 @@ func (p *Process) begin(embedded bool) (*runner.Runner, error) {
 	return r, nil
 }
 
-// run runs r, and answers on its control socket meanwhile.
+// run runs r. Meanwhile it answers on its control socket and speaks with the platform.
 func (p *Process) run(ctx context.Context, r *runner.Runner) error {
 	defer close(p.done)
 	answering, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -210,6 +221,9 @@ func (p *Process) run(ctx context.Context, r *runner.Runner) error {
 				p.log().Warn("control socket ended", "cause", err)
 			}
 		})
+	}
+	for _, c := range p.companions {
+		answers.Go(func() { c(answering, r) })
 	}
 	defer answers.Wait()
 	defer end()

@@ -38,7 +38,7 @@ func TestConfigTellsEverythingAtOnce(t *testing.T) {
 		Stop:   StopConfig{Grace: -time.Second},
 		Lease:  LeaseConfig{TTL: time.Second, Beat: time.Second, CutOff: 7},
 		Dead:   DeadConfig{Max: -1, Age: -1},
-		Poison: 11,
+		Poison: 11, Platform: PlatformConfig{Protect: "moon", Spot: "moon"},
 	}
 	want := []string{
 		"Config.Concurrency: -1 is negative",
@@ -48,6 +48,8 @@ func TestConfigTellsEverythingAtOnce(t *testing.T) {
 		"Config.Groups[1].Concurrency: -2 is negative",
 		"Config.Lease.CutOff: 7 is neither KeepRunning nor EndJobs",
 		"Config.Lease.TTL: 1s is less than four times the beat of 1s",
+		`Config.Platform.Protect: "moon" is not "ecs"`,
+		`Config.Platform.Spot: "moon" is no cloud`,
 		"Config.Poison: 11 is more than the 10 crashes that a job remembers",
 		`Config.Queues[1]: default is there twice`,
 		`Config.Queues[2]: queue "a b" has white space or a control character in it`,

@@ -79,7 +79,7 @@ func (l *linter) signal(i int, step Step) {
 			"no job is told: each is cut off where it is, and nothing is given back")
 	case s == syscall.SIGINT && slices.ContainsFunc(l.q[:i], func(b Step) bool { return b.Kind == Signal && b.Signal == s }):
 		l.warn("int-twice", Caution, step, "leave it out",
-			"a second INT is how a person says at once: a worker may leave its jobs where they are, and sent together the two may arrive as one")
+			"a second INT is ^C pressed twice, which says at once: a worker may leave its jobs where they are; and two that are sent together may arrive as one")
 	case !understood(s):
 		l.warn("unhandled", Caution, step, "TSTP to quiet, TERM to end",
 			"a worker that does not handle %s is ended by it at once, and every job that it runs is cut off", SignalName(s))

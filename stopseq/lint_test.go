@@ -2,6 +2,9 @@ package stopseq
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,5 +96,39 @@ func TestFixesFix(t *testing.T) {
 				t.Errorf("and then: %+v", rest)
 			}
 		})
+	}
+}
+
+// TestDocument: the reference tells of every rule and of no other, and what it draws
+// is what is planned.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("..", "docs", "reference", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	const s = time.Second
+	all := Facts{Grace: 30 * s, WorkerTimeout: 20 * s, SidekiqMajor: 7}
+	rules := map[string]bool{}
+	for _, text := range []string{"KILL", "TTIN;USR1;HUP;STOP;INT;INT;10;KILL", "TSTP;idle<=1h;TERM", "TSTP;1h;TERM"} {
+		for _, w := range parse(t, text).Lint(all) {
+			rules[w.Rule] = true
+		}
+	}
+	told := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| (?:warning|error)").FindAllStringSubmatch(read("stop-sequences.md"), -1) {
+		told[row[1]] = true
+	}
+	if d := cmp.Diff(rules, told); d != "" {
+		t.Errorf("rules (-found +told)\n%s", d)
+	}
+	drawing := read("stop-sequences.svg")
+	for _, h := range parse(t, "TSTP;idle<=1h;TERM;30s;KILL").Plan(120 * s) {
+		if hour := fmt.Sprintf(">%.0f<", h.To.Seconds()); !strings.Contains(drawing, hour) {
+			t.Errorf("%v ends at %s, which is not drawn", h.Step, hour)
+		}
 	}
 }

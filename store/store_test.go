@@ -53,26 +53,6 @@ func TestOpenNamesWhatToImport(t *testing.T) {
 	}
 }
 
-func TestIdentity(t *testing.T) {
-	t.Setenv("DYNO", "worker.1:{x}")
-	a, b := NewIdentity(), NewIdentity()
-	if a == b {
-		t.Fatalf("two boots have one name: %s", a)
-	}
-	if got := strings.Count(string(a), ":"); got != 2 {
-		t.Errorf("%s has %d colons, want 2", a, got)
-	}
-	if strings.ContainsAny(string(a), "{} ") {
-		t.Errorf("%s has characters that keys are built from", a)
-	}
-	if a.Host() != "worker.1--x-" || a.PID() == 0 {
-		t.Errorf("host %q, pid %d of %s", a.Host(), a.PID(), a)
-	}
-	if got := Identity("odd").PID(); got != 0 {
-		t.Errorf("pid of an odd identity = %d", got)
-	}
-}
-
 func TestNotHeld(t *testing.T) {
 	t.Parallel()
 	if err := NotHeld(nil); err != nil {

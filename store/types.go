@@ -1,54 +1,11 @@
 package store
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
-
-// Identity names one boot of one process: "hostname:pid:nonce". It is never
-// used again.
-type Identity string
-
-// NewIdentity makes the identity of this boot; every call makes another.
-func NewIdentity() Identity {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "localhost"
-	}
-	if dyno := os.Getenv("DYNO"); dyno != "" { // Sidekiq's rule too
-		host = dyno
-	}
-	// The parts are told apart by colons, and keys are built from them.
-	host = strings.Map(func(r rune) rune {
-		if r == ':' || r == '{' || r == '}' || r <= ' ' || r == 0x7f {
-			return '-'
-		}
-		return r
-	}, host)
-	var nonce [6]byte
-	rand.Read(nonce[:])
-	return Identity(host + ":" + strconv.Itoa(os.Getpid()) + ":" + hex.EncodeToString(nonce[:]))
-}
-
-// Host returns the first part, PID the second; both are for people only.
-func (id Identity) Host() string { h, _, _ := strings.Cut(string(id), ":"); return h }
-
-// PID returns the process number, or 0 if id has none.
-func (id Identity) PID() int {
-	parts := strings.Split(string(id), ":")
-	if len(parts) < 2 {
-		return 0
-	}
-	n, _ := strconv.Atoi(parts[1])
-	return n
-}
 
 // Call numbers a call so that repeating it is harmless. By asks; on one Lane it
 // asks one thing at a time, and Seq rises, not always by one. A zero Seq is

@@ -23,6 +23,21 @@ handlers:
   WelcomeJob: {command: ["true"]}
 `
 
+// exampleImage and exampleManifest are as ebb doctor likes them.
+const (
+	exampleImage    = "FROM debian:12\nCOPY ebb /ebb\nENTRYPOINT [\"/ebb\", \"init\", \"--\"]\nCMD [\"/ebb\", \"work\"]\n"
+	exampleManifest = `apiVersion: v1
+kind: Pod
+metadata: {name: worker}
+spec:
+  terminationGracePeriodSeconds: 60
+  containers:
+    - name: worker
+      image: worker
+      env: [{name: EBB_GRACE, value: 60s}]
+`
+)
+
 // scratch makes the folder in which examples run: a seeded store, settings, a module
 // with jobs, and what else the examples of this name need to find.
 func scratch(t *testing.T, name string) string {
@@ -41,7 +56,7 @@ func scratch(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	for file, text := range map[string]string{
-		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "jobs/jobs.go": string(jobs),
+		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "Dockerfile": exampleImage, "k8s/worker.yaml": exampleManifest, "jobs/jobs.go": string(jobs),
 		"tmp/.keep": "", "jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
 		"go.mod": "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
 	} {

@@ -8,9 +8,13 @@ import (
 	"os"
 
 	"github.com/ebbjobs/ebb/internal/command"
+	"github.com/ebbjobs/ebb/pid1"
 )
 
 func main() {
+	if isInit(os.Args) {
+		os.Exit(pid1.Main(os.Args[2:], os.Environ()))
+	}
 	if command.IsGuard(os.Args) {
 		command.GuardMain()
 	}

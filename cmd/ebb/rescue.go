@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ type rescuing struct {
 }
 
 func newRescue(a *app) *cobra.Command {
-	var identity, diedOf string
+	var identity, boot, diedOf string
 	cmd := &cobra.Command{
 		Use: "rescue", Short: "Give back what lost processes hold",
 		Long: `Give back to their queues the jobs of processes that are gone.
@@ -50,14 +51,23 @@ With --identity it gives back what one process holds, without waiting for its
 lease: you are the witness that it has ended. If it has not, its jobs run twice. On
 SQLite a process that lives is known to, and refused.
 
+With --boot it does so for all that one init has started, which it told them by
+EBB_BOOT: their identities end in that word. ebb init calls it so when its child has
+died. Those that live keep what they hold, and are named.
+
 With --died-of you also say how: oom, for want of memory; a signal such as SIGSEGV;
 or exit:CODE. A job whose processes have crashed before is buried at once where its
 process died for want of memory or of a signal that nobody sends, and it was the
-only such job there. Who died of TERM was told to stop: that is no job's fault.`,
+only such job there. Who died of TERM was told to stop: that is no job's fault.
+Where several processes of one boot held jobs, nobody knows whose end it was, and what
+a job may have brought about is laid to none.`,
 		Example: example("ebb rescue --dry-run", "ebb rescue --identity host-1:7 --died-of oom --yes", "ebb rescue --yes -o jsonl   # exit 3 when there is nothing to give back"),
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			died, err := death(identity, diedOf)
+			died, err := death(cmp.Or(identity, boot), diedOf)
+			if err == nil {
+				err = checkBoot(boot, identity)
+			}
 			if err != nil {
 				return err
 			}
@@ -73,9 +83,12 @@ only such job there. Who died of TERM was told to stop: that is no job's fault.`
 				return err
 			}
 			r := &rescuing{app: a, s: s, judge: rescue.Judge{By: store.NewIdentity(), Poison: int(settings.Poison)}}
-			if identity != "" {
+			switch {
+			case identity != "":
 				err = r.witnessed(cmd.Context(), identity, died)
-			} else {
+			case boot != "":
+				err = r.bootEnded(cmd.Context(), boot, died)
+			default:
 				err = r.lapsed(cmd.Context())
 			}
 			// What was given back is said also where something else went wrong.
@@ -88,6 +101,7 @@ only such job there. Who died of TERM was told to stop: that is no job's fault.`
 	a.listFlags(cmd)
 	a.changeFlags(cmd)
 	cmd.Flags().StringVar(&identity, "identity", "", "what the process `ID` holds, whose end you have seen")
+	cmd.Flags().StringVar(&boot, "boot", "", "what all processes hold that were started with this `WORD` in EBB_BOOT, whose end you have seen")
 	cmd.Flags().StringVar(&diedOf, "died-of", "", "the `CAUSE` of the end that you have seen: oom, a signal, or exit:CODE")
 	cmd.RegisterFlagCompletionFunc("identity", a.completeProcesses(0))
 	cmd.RegisterFlagCompletionFunc("died-of", cobra.FixedCompletions(
@@ -96,12 +110,12 @@ only such job there. Who died of TERM was told to stop: that is no job's fault.`
 }
 
 // death reads what a witness says that a process died of; nil if that is nothing.
-func death(identity, text string) (*rescue.Death, error) {
+func death(whose, text string) (*rescue.Death, error) {
 	if text == "" {
 		return nil, nil
 	}
-	if identity == "" {
-		return nil, code(exitUsage, store.WithHint(errors.New("--died-of says how one process ended, and none is named"), "add --identity ID"))
+	if whose == "" {
+		return nil, code(exitUsage, store.WithHint(errors.New("--died-of says how one process ended, and none is named"), "add --identity ID or --boot WORD"))
 	}
 	d, err := rescue.ParseDeath(text)
 	return &d, code(exitUsage, err)

@@ -62,9 +62,9 @@ other language, and shows what becomes of them.`,
 		}
 		root.AddCommand(commands...)
 	}
-	add(groupRun, newWork(a), newEnqueue(a), newDemo(a))
-	add(groupLook, newJobs(a), newQueues(a), newProcesses(a), newStops(a), newStats(a), newBooks(a), newWait(a), newRescue(a), newUndo(a), newAudit(a))
-	add(groupStore, newBackup(a), newRestore(a), newBench(a), newChaos(a), newConfig(a), newVet(a), newSchema(a), newCompletion(a), newVersion(a))
+	add(groupRun, newWork(a), newInit(), newEnqueue(a), newDemo(a))
+	add(groupLook, newJobs(a), newQueues(a), newProcesses(a), newStops(a), newStats(a), newBooks(a), newWait(a), newRescue(a), newDrain(a), newUndo(a), newAudit(a))
+	add(groupStore, newBackup(a), newRestore(a), newBench(a), newChaos(a), newConfig(a), newDoctor(a), newVet(a), newSequence(a), newSchema(a), newCompletion(a), newVersion(a))
 	addHelp(root)
 	for _, c := range root.Commands() {
 		refuseUnknown(c)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/metrics"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -47,7 +48,7 @@ oldest is, and its books as counters.`,
 					return err
 				}
 				if a.flags.output == formPrometheus {
-					return writePrometheus(a.term.Out, info)
+					return metrics.Write(a.term.Out, metrics.Figures{Store: info.figures()})
 				}
 				return a.show(info, info.text)
 			})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ebbjobs/ebb/internal/metrics"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -75,12 +76,12 @@ func TestPrometheus(t *testing.T) {
 		},
 		alive: []store.Process{
 			{Presence: store.Presence{State: "running", Release: "v1"}, Lang: "go"},
-			{Presence: store.Presence{State: "running", Release: "v1"}, Lang: "go"},
+			{Presence: store.Presence{State: "running", Release: "v1", Concurrency: 4, Busy: make([]store.Run, 1)}, Lang: "go"},
 			{Presence: store.Presence{State: "quiet"}, Lang: "ruby"},
 		},
 	}
 	var text strings.Builder
-	if err := writePrometheus(&text, info); err != nil {
+	if err := metrics.Write(&text, metrics.Figures{Store: info.figures()}); err != nil {
 		t.Fatal(err)
 	}
 	got := scrape(t, text.String())
@@ -93,8 +94,8 @@ func TestPrometheus(t *testing.T) {
 		"ebb_queue_fetched_total" + escaped:                     2,
 		"ebb_books_custody_missing" + escaped:                   1,
 		`ebb_books_arrivals_missing{queue="images"}`:            0,
-		`ebb_processes{lang="go",state="running",release="v1"}`: 2,
-		`ebb_processes{lang="ruby",state="quiet",release=""}`:   1,
+		`ebb_processes{lang="go",release="v1",state="running"}`: 2,
+		`ebb_processes{lang="ruby",release="",state="quiet"}`:   1,
 		"ebb_slots_busy":                                        1,
 	} {
 		if value, ok := got[key]; !ok || value != want {
@@ -109,7 +110,7 @@ func TestPrometheus(t *testing.T) {
 func TestPrometheusOfAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	if err := writePrometheus(&text, &statsInfo{}); err != nil {
+	if err := metrics.Write(&text, metrics.Figures{Store: new(statsInfo).figures()}); err != nil {
 		t.Fatal(err)
 	}
 	scrape(t, text.String())

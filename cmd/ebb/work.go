@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ Programs in Go bring their handlers along, and call Process.Run instead.
 
 The queues are those of ebb.yml or of -q. If ebb.yml has only groups, all of them run,
 each with slots of its own; --group picks some.
+
+With --listen it answers over HTTP: /live, /ready, /status, /drain for a preStop hook,
+/metrics for Prometheus, and /keda for an autoscaler.
 
 TERM, INT and the end of the terminal begin the stop: nothing new is fetched, and what
 runs may go on until the grace period is nearly over, and is then given back. TSTP
@@ -88,6 +92,14 @@ func (a *app) work(ctx context.Context, in config.Input, once bool) error {
 	for _, h := range s.Handlers {
 		command.New(h.Spec, o).Register(process, h.Options()...)
 	}
+	address, err := s.ListenAddress()
+	if err != nil {
+		return err
+	}
+	if address != "" {
+		l := &listener{app: a, store: st, process: process, queues: queueSet(c), slots: slotsOf(c)}
+		defer l.serve(address, log)()
+	}
 	ctx, forget := outlive(ctx)
 	defer forget()
 	if !once {
@@ -126,6 +138,9 @@ func runnable(s *config.Settings) error {
 	if len(wrong.Problems) > 0 {
 		return code(exitUsage, &wrong)
 	}
+	if err := command.Ready(); err != nil {
+		return store.WithHint(err, "name a folder that can be written to by TMPDIR; in a container whose root is read-only, mount one at /tmp")
+	}
 	return nil
 }
 
@@ -152,6 +167,18 @@ func queueSet(c ebb.Config) map[string]bool {
 		}
 	}
 	return queues
+}
+
+// slotsOf counts the slots of all groups of a process.
+func slotsOf(c ebb.Config) (slots int) {
+	const usual = 10 // as the library has it
+	if len(c.Queues) > 0 || len(c.Groups) == 0 {
+		slots = cmp.Or(c.Concurrency, usual)
+	}
+	for _, g := range c.Groups {
+		slots += cmp.Or(g.Concurrency, usual)
+	}
+	return slots
 }
 
 // awaitNothing waits until nothing is ready, held or due in the queues, twice in a

@@ -36,6 +36,7 @@ func (w *workFlags) add(a *app, cmd *cobra.Command) {
 		{key: "grace", long: "grace", usage: "`TIME` that the platform leaves between TERM and KILL"},
 		{key: "timeout", long: "timeout", short: "t", usage: "`TIME` that jobs have from TERM on, less than grace"},
 		{key: "poison", long: "poison", usage: "bury a job after so `MANY` crashes as the only suspect of its process, or never"},
+		{key: "listen", long: "listen", usage: "`ADDRESS` or port that answers probes, drain hooks and scrapes over HTTP"},
 		{key: "release", long: "release", usage: "`VERSION` of what runs here"},
 		{key: "tag", long: "tag", short: "g", usage: "what people call the `APPLICATION`"},
 	}

@@ -201,7 +201,7 @@ func TestNowhereToWrite(t *testing.T) {
 	s := newSite(t)
 	t.Setenv("TMPDIR", "/nonexistent")
 	err := s.run(t.Context(), s.shell("touch started"))
-	if _, ok := errors.AsType[*StartError](err); !ok || !strings.Contains(err.Error(), "can TMPDIR be written to?") {
+	if _, ok := errors.AsType[*StartError](err); !ok || !strings.Contains(err.Error(), "make a folder for a job") {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("TMPDIR", s.dir)

@@ -31,9 +31,19 @@ func newScratch() scratch {
 	return scratch(dir)
 }
 
+// Ready says what keeps any program from being run here: each run has a folder, for
+// its checkpoint. It makes one and takes it away.
+func Ready() error {
+	s := newScratch()
+	if err := s.make(); err != nil {
+		return fmt.Errorf("command: %w", err)
+	}
+	return s.remove()
+}
+
 func (s scratch) make() error {
 	if err := os.Mkdir(string(s), 0o700); err != nil {
-		return fmt.Errorf("make a folder for the job (can TMPDIR be written to?): %w", err)
+		return fmt.Errorf("make a folder for a job: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/ebbjobs/ebb"
 )
 
 // Key is one setting, as `ebb config keys` and the documents explain it.
@@ -96,6 +98,20 @@ var keys = []Key{
 	{Name: "socket", Env: "EBB_SOCKET", Default: "the first of /run/ebb, XDG_RUNTIME_DIR and TMPDIR",
 		Meaning: "folder of the control socket, or none",
 		field:   func(s *Settings) any { return &s.Socket }},
+	{Name: "listen", Env: "EBB_LISTEN", Default: "none",
+		Meaning: "HTTP address of ebb work for probes, drain hooks and metrics; a port alone is one of this machine's own, 0.0.0.0:PORT one for all",
+		field:   func(s *Settings) any { return &s.Listen }},
+	{Name: "protect", Env: "EBB_PROTECT", Default: "none",
+		Meaning: "ask this platform not to scale in what runs here while there are jobs",
+		choices: []string{ebb.ProtectECS},
+		field:   func(s *Settings) any { return &s.Protect }},
+	{Name: "pod_deletion_cost", Env: "EBB_POD_DELETION_COST", Default: "false",
+		Meaning: "tell Kubernetes how many jobs run in this pod, so that it removes idle ones first",
+		field:   func(s *Settings) any { return &s.PodDeletionCost }},
+	{Name: "spot", Env: "EBB_SPOT", Default: "none",
+		Meaning: "quiet when this cloud gives notice that it takes the machine back; auto finds out which cloud it is",
+		choices: []string{ebb.SpotAuto, ebb.SpotEC2, ebb.SpotGCE, ebb.SpotAzure},
+		field:   func(s *Settings) any { return &s.Spot }},
 	{Name: "readonly", Env: "EBB_READONLY", Default: "false",
 		Meaning: "refuse every change",
 		field:   func(s *Settings) any { return &s.ReadOnly }},

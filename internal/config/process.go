@@ -19,6 +19,7 @@ func (s *Settings) Process() ebb.Config {
 		Dead:    ebb.DeadConfig{Max: s.Dead.Max, Age: s.Dead.Age},
 		Poison:  int(s.Poison),
 		Release: s.Release, Tag: s.Tag, Labels: s.Labels, Socket: s.Socket,
+		Platform: ebb.PlatformConfig{Protect: s.Protect, PodDeletionCost: s.PodDeletionCost, Spot: s.Spot},
 	}
 	if s.Lease.CutOff == "end" {
 		c.Lease.CutOff = ebb.EndJobs

@@ -121,6 +121,9 @@ func (l *loader) judge() {
 	if at, ok := s.from["timeout"]; ok && s.Grace > 0 && s.Timeout >= s.Grace {
 		l.tell(at.where, "timeout: %s is not less than the grace of %s (%s)", formatDuration(s.Timeout), formatDuration(s.Grace), s.from["grace"].source)
 	}
+	if _, err := s.ListenAddress(); err != nil {
+		l.tell(s.from["listen"].where, "listen: %v", err)
+	}
 	ttl, beat := s.lease()
 	at := s.from["lease.beat"]
 	if at.where == "" {

@@ -61,7 +61,12 @@ type Settings struct {
 	Poison   Poison
 	Log      struct{ Format, Level string }
 	Socket   string
+	Listen   string // see ListenAddress
+	Protect  string
+	Spot     string
 	ReadOnly bool
+	// PodDeletionCost asks for the annotation of that name.
+	PodDeletionCost bool
 
 	// File is the settings file that was read, "" if there is none.
 	File string

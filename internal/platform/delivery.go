@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // shells replace themselves with their last command only sometimes, and pass no
@@ -19,34 +20,38 @@ var patient = []string{"ebb", "ebb-init"}
 // managers run whole machines. What they start is not the container's problem.
 var managers = []string{"systemd", "init", "launchd", "runit", "openrc-init"}
 
+// Delivery says why a TERM to this container does not reach this process, "" if it
+// does or nobody knows.
+func Delivery(in Input) string { return delivery(in, recognise(in)) }
+
 // delivery looks whether a TERM to this container reaches this process. It says
 // nothing outside of containers, where PID 1 is not whom the notice goes to.
 func delivery(in Input, k kind) string {
 	if in.Root == nil || !inContainer(in, k) {
 		return ""
 	}
-	chain := ancestors(in.Root, in.PID)
+	chain := Ancestors(in.Root, in.PID)
 	if len(chain) < 2 || chain[0].terminal {
 		return "" // the first process, one that a person has started, or nothing can be read
 	}
 	first, above := chain[len(chain)-1], chain[1]
 	switch {
-	case first.pid != 1 && !paused(in.Root):
+	case first.PID != 1 && !paused(in.Root):
 		return "" // started in a container that ran already: a hook, a shell for a person
-	case slices.Contains(managers, first.name), slices.Contains(patient, first.name):
+	case slices.Contains(managers, first.Name), slices.Contains(patient, first.Name):
 		return ""
-	case isShell(first) && !first.catchesTERM && first.pid == 1:
+	case isShell(first) && !first.Caught.Has(syscall.SIGTERM) && first.PID == 1:
 		return fmt.Sprintf("PID 1 is %s, which ignores TERM and tells nobody: every stop will be a KILL; start this process with exec, or under ebb init",
-			first.name)
-	case isShell(first) && !first.catchesTERM:
+			first.Name)
+	case isShell(first) && !first.Caught.Has(syscall.SIGTERM):
 		return fmt.Sprintf("the container's first process is %s, which dies of TERM and tells nobody; start this process with exec, or under ebb init",
-			first.name)
+			first.Name)
 	case isShell(above) && len(chain) > 2:
 		return fmt.Sprintf("this process is a grandchild of PID %d (%s), by way of %s (PID %d): TERM ends there, and this process is killed with it; start it with exec, or under ebb init",
-			first.pid, first.name, above.name, above.pid)
+			first.PID, first.Name, above.Name, above.PID)
 	case len(chain) > 2:
 		return fmt.Sprintf("this process is a grandchild of PID %d (%s): TERM reaches it only if %s (PID %d) passes it on; start it directly, or under ebb init",
-			first.pid, first.name, above.name, above.pid)
+			first.PID, first.Name, above.Name, above.PID)
 	}
 	return ""
 }
@@ -54,8 +59,8 @@ func delivery(in Input, k kind) string {
 // paused reports whether the containers of a Kubernetes pod share their processes:
 // then PID 1 is nobody's, and each container has a first process of its own.
 func paused(root fs.FS) bool {
-	one, err := readProcess(root, 1)
-	return err == nil && one.name == "pause"
+	one, err := ReadProcess(root, 1)
+	return err == nil && one.Name == "pause"
 }
 
 // inContainer believes what runtimes leave behind, and the platforms that are
@@ -72,30 +77,30 @@ func inContainer(in Input, k kind) bool {
 	return false
 }
 
-// ancestors returns process pid, its parent, and so on up to the container's first
+// Ancestors returns process pid, its parent, and so on up to the container's first
 // process. It stops where nothing can be read.
-func ancestors(root fs.FS, pid int) []process {
-	var chain []process
+func Ancestors(root fs.FS, pid int) []Process {
+	var chain []Process
 	for len(chain) < 64 { // a parent may end, and its number be given away, as we read
-		p, err := readProcess(root, pid)
+		p, err := ReadProcess(root, pid)
 		if err != nil {
 			return nil
 		}
 		chain = append(chain, p)
-		if p.pid == 1 || p.parent == 0 { // shared namespaces: the parent is outside
+		if p.PID == 1 || p.Parent == 0 { // shared namespaces: the parent is outside
 			return chain
 		}
-		pid = p.parent
+		pid = p.Parent
 	}
 	return nil
 }
 
 // isShell also knows a shell by what it was started as: busybox is many things.
-func isShell(p process) bool {
-	if p.name == "busybox" {
-		return len(p.argv) > 0 && isApplet(p.argv)
+func isShell(p Process) bool {
+	if p.Name == "busybox" {
+		return len(p.Argv) > 0 && isApplet(p.Argv)
 	}
-	return slices.Contains(shells, p.name)
+	return slices.Contains(shells, p.Name)
 }
 
 func isApplet(argv []string) bool {

@@ -3,9 +3,6 @@
 package platform
 
 import (
-	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -35,6 +32,7 @@ type Findings struct {
 	Grace    time.Duration // between the platform's notice and KILL
 	Source   string        // where Grace comes from, in words
 	Assumed  bool          // Grace is a default that nobody confirmed
+	Limit    time.Duration // the most that the platform grants; zero: it has no limit of its own
 	Warnings []string      // one line each
 }
 
@@ -73,7 +71,7 @@ const systemdDefault = 90 * time.Second
 // EBB_GRACE that is no time is one.
 func Look(in Input) (Findings, error) {
 	k := recognise(in)
-	f := Findings{Platform: k.name}
+	f := Findings{Platform: k.name, Limit: k.limit}
 	told, err := ParseGrace(in.Getenv("EBB_GRACE"))
 	if err != nil {
 		return f, fmt.Errorf("platform: read EBB_GRACE: %w", err)
@@ -152,54 +150,4 @@ func RSS(root fs.FS, pid int) int64 {
 		return 0
 	}
 	return pages * int64(os.Getpagesize())
-}
-
-var errNoProcess = errors.New("no such process, or nothing readable")
-
-// process is one line of the chain from PID 1 down to us.
-type process struct {
-	pid, parent int
-	name        string // its file's name, without the folder
-	argv        []string
-	catchesTERM bool
-	terminal    bool // it has one
-}
-
-// readProcess reads what /proc has of pid.
-func readProcess(root fs.FS, pid int) (process, error) {
-	dir := fmt.Sprintf("proc/%d/", pid)
-	status, err := fs.ReadFile(root, dir+"status")
-	if err != nil {
-		return process{}, errNoProcess
-	}
-	p := process{pid: pid, parent: -1}
-	for line := range strings.Lines(string(status)) {
-		key, value, _ := strings.Cut(line, ":")
-		value = strings.TrimSpace(value)
-		switch key {
-		case "Name":
-			p.name = value
-		case "PPid":
-			if p.parent, err = strconv.Atoi(value); err != nil {
-				return process{}, errNoProcess
-			}
-		case "SigCgt":
-			const term = 1 << (15 - 1)
-			mask, _ := strconv.ParseUint(value, 16, 64)
-			p.catchesTERM = mask&term != 0
-		}
-	}
-	if p.parent < 0 {
-		return process{}, errNoProcess
-	}
-	if cmdline, err := fs.ReadFile(root, dir+"cmdline"); err == nil {
-		p.argv = strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
-	}
-	if stat, err := fs.ReadFile(root, dir+"stat"); err == nil {
-		// After the name, which may hold anything: state, parent, group, session, tty.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		p.terminal = len(fields) > 4 && fields[4] != "0"
-	}
-	p.name = cmp.Or(p.name, "?")
-	return p, nil
 }

@@ -178,7 +178,7 @@ func TestUnreadableProcesses(t *testing.T) {
 		"empty": "", "no parent": "Name:\tx\n", "a parent that is no number": "PPid:\tx\n", "no colon": "PPid 1\n",
 	} {
 		root := fstest.MapFS{"proc/7/status": {Data: []byte(status)}}
-		if p, err := readProcess(root, 7); err == nil {
+		if p, err := ReadProcess(root, 7); err == nil {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
@@ -213,7 +213,7 @@ func TestHere(t *testing.T) {
 		if rss := RSS(in.Root, in.PID); rss < 1<<20 {
 			t.Errorf("resident: %d bytes", rss)
 		}
-		if chain := ancestors(in.Root, in.PID); len(chain) == 0 || chain[0].pid != in.PID || chain[0].parent != os.Getppid() {
+		if chain := Ancestors(in.Root, in.PID); len(chain) == 0 || chain[0].PID != in.PID || chain[0].Parent != os.Getppid() {
 			t.Errorf("ancestors: %+v", chain)
 		}
 	}

@@ -17,6 +17,9 @@ type Death struct {
 	wanted bool   // somebody asked it to end
 }
 
+// Fatal reports whether something that the process ran brought it down.
+func (d Death) Fatal() bool { return d.fatal }
+
 // The signals that say something of the cause. KILL says nothing: a platform sends
 // it, and so does a kernel without memory, which the witness calls oom.
 var (

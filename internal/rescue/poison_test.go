@@ -220,6 +220,30 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Suspects that were in one process wait for different times, so as not to be in the
+// next one together.
+func TestSuspectsPart(t *testing.T) {
+	t.Parallel()
+	c := crash{ago: time.Minute}
+	h := wire.History{}
+	h.Add(c.event())
+	gone := store.Lost{ID: "lost:1:x", Cause: store.Lapsed, Now: now, Jobs: []store.Held{held("a", h), held("b", h)}}
+	const pause = 5 * time.Second
+	chances := []int64{0, int64(pause / 2)}
+	j := Judge{By: "by:1:x", chance: func(n int64) int64 {
+		chance := chances[0]
+		chances = chances[1:]
+		return min(chance, n-1)
+	}}
+	if err := j.Read(t.Context(), reports([]store.StopReport{c.report("a")}, new(int)), []store.Lost{gone}); err != nil {
+		t.Fatal(err)
+	}
+	jobs := j.Salvage(gone).Jobs
+	if jobs[0].Delay != pause || jobs[1].Delay != pause+pause/2 {
+		t.Errorf("they wait for %v and %v", jobs[0].Delay, jobs[1].Delay)
+	}
+}
+
 func TestABuriedJobTellsItsStory(t *testing.T) {
 	t.Parallel()
 	h := wire.History{Suspect: true, Checkpoint: []byte(`7`)}

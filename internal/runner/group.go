@@ -72,6 +72,9 @@ func (g *group) fetch(ctx context.Context) {
 			continue
 		}
 		crashpoint.At(crashpoint.FetchReplied)
+		if admit := g.runner.opt.Admit; admit != nil {
+			admit(ctx) // before the look at the lease, since it may take its time
+		}
 		// Across a gap the lease may have ended and others may have rescued these. A
 		// beat that knows of them tells.
 		if !g.runner.heart.Unbroken(epoch) {

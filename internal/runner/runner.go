@@ -52,6 +52,11 @@ type Options struct {
 
 	Poison int // as in rescue.Judge
 
+	// Admit is called with jobs that were fetched, which begin when it returns, or go
+	// back unbegun if its context has ended by then. It must not take longer than a
+	// few seconds. Nil: all begin at once.
+	Admit func(context.Context)
+
 	GraceFrom string // where Stop.Grace comes from, in words
 
 	RSS     func() int64  // nil: not told

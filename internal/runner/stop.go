@@ -283,6 +283,9 @@ func (r *Runner) Status() control.Status {
 	return s
 }
 
+// InFlight counts the jobs that run, and those that were fetched and are to begin.
+func (r *Runner) InFlight() int { return r.keeping.running() }
+
 // Dump tells in words what runs, with all goroutines.
 func (r *Runner) Dump() string {
 	var b strings.Builder

@@ -1,0 +1,5 @@
+#!/bin/sh
+trap 'kill -TERM "$pid"' TERM
+"$@" &
+pid=$!
+wait "$pid"

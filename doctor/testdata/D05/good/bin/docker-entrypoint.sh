@@ -1,0 +1,6 @@
+#!/bin/sh
+trap 'kill -TERM "$pid"' TERM
+"$@" &
+pid=$!
+wait "$pid"
+wait "$pid"

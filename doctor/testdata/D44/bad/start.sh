@@ -1,0 +1,3 @@
+#!/bin/bash
+source /etc/profile
+bundle exec sidekiq

@@ -1,0 +1,4 @@
+client {
+  enabled = true
+  max_kill_timeout = "5m"
+}
