@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,8 +34,17 @@ they mean there, so that it takes their place; ebb-init is the same in 3 MB.`,
 		Annotations:           map[string]string{ownsSignals: "yes"},
 		DisableFlagParsing:    true,
 		DisableFlagsInUseLine: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return quietly(pid1.Main(args, os.Environ()))
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
+				return cmd.Help()
+			}
+			// An init takes its whole process for itself, and all that it has started. It
+			// begins as one that has done nothing else.
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			return syscall.Exec(self, append([]string{"ebb", "init"}, args...), os.Environ())
 		},
 	}
 	for _, f := range pid1.Flags() {
