@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -150,11 +151,14 @@ func (w *workers) announce(first syscall.Signal, kill time.Duration) {
 }
 
 // glance is how often idleness is looked for.
-const glance = 200 * time.Millisecond
+const glance = 500 * time.Millisecond
 
 // idle returns when no job runs any more in any worker that can tell. Where there is
 // none, that is not known, and it waits until ctx ends.
 func (w *workers) idle(ctx context.Context) error {
+	// For up to hours it looks and throws away what it saw. Left to itself, the heap
+	// would grow to as much again as all of this program before it is looked at.
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(2 << 20))
 	w.rested = map[incarnation]time.Time{}
 	again := time.NewTicker(glance)
 	defer again.Stop()
