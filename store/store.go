@@ -67,7 +67,8 @@ type Fetcher interface {
 	// Bury moves jobs to the dead set.
 	Bury(ctx context.Context, call Call, later ...Later) error
 	// Requeue moves jobs to the front of their queue, the first of the batch
-	// foremost. No attempt is spent.
+	// foremost. No attempt is spent. Jobs of several queues that go to the same one
+	// keep their order only where one server has both.
 	Requeue(ctx context.Context, call Call, back ...Later) error
 	// Checkpoint writes new payloads of jobs that stay held.
 	Checkpoint(ctx context.Context, call Call, saves ...Later) error

@@ -152,6 +152,9 @@ func (h *history) verdict(p *proc) (request func()) {
 	done, later := make([]store.Done, len(jobs)), make([]store.Later, len(jobs))
 	outcome, set, failed := store.Outcome(h.roll(3)), oneOf(h, store.Retrying, store.Scheduled), h.one(2)
 	delay, queue := oneOf(h, 0, time.Hour), oneOf(h, "", "", "q", "r")
+	if kind == "requeues" && slices.ContainsFunc(jobs, func(j store.Held) bool { return j.Queue != jobs[0].Queue }) {
+		queue = "" // of several queues, they would have no order in one
+	}
 	for i, j := range jobs {
 		done[i] = store.Done{Token: j.Token, Outcome: outcome, Failed: failed}
 		later[i] = store.Later{Token: j.Token, Set: set, Delay: delay, Queue: queue, Failed: failed}
