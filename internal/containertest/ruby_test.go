@@ -20,7 +20,7 @@ class Errand
     note "ended"
   end
   def note(what)
-    File.write("/work/notes/#{jid}.#{what}.#{Time.now.to_f}", "")
+    File.write("notes/#{jid}.#{what}.#{Time.now.to_f}", "")
   end
 end
 `
