@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -23,10 +24,7 @@ func nomadCuts(f *facts, w *workload, tell func(Finding)) {
 	if w.platform != nomad {
 		return
 	}
-	limit := max(f.maxKill, nomadMost)
-	if f.maxKill > 0 {
-		limit = f.maxKill
-	}
+	limit := cmp.Or(f.maxKill, nomadMost)
 	need := max(w.needs(), nomadMost)
 	switch {
 	case w.grace.said() && w.grace.value > limit:

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ var platformRules = []Rule{
 }
 
 func cutByAutoscaler(f *facts, w *workload, tell func(Finding)) {
-	limit := max(f.autoscaler, 10*time.Minute)
+	limit := cmp.Or(f.autoscaler, 10*time.Minute)
 	if w.pod == nil || w.grace.value <= limit || w.pod.annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"].value == "false" {
 		return
 	}
