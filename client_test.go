@@ -108,16 +108,16 @@ func TestEnqueueWritesSidekiqsPayload(t *testing.T) {
 		want  string
 	}{
 		{"plain", nil, "mailers",
-			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.000000,"enqueued_at":946684800.000000}`},
+			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.0,"enqueued_at":946684800.0}`},
 		{"due in the past", []Option{At(time.Unix(1, 0))}, "mailers",
-			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.000000,"enqueued_at":946684800.000000}`},
+			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.0,"enqueued_at":946684800.0}`},
 		{"delayed", []Option{In(time.Hour)}, "",
-			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.000000}`},
+			`{"retry":10,"queue":"mailers","args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.0}`},
 		{"all", []Option{Queue("low"), NoRetry(), RetryFor(90 * time.Second), RetryQueue("slow"), NoDead(), Backtrace(AllLines), Tags("a", "b"),
 			Timeout(1500 * time.Millisecond), Expires(time.Minute), HideArgs(), Field("tenant", "<7>"), Field("trace", 1), Field("tenant", "<8>")}, "low",
 			`{"retry":false,"queue":"low","backtrace":true,"tags":["a","b"],"retry_queue":"slow","retry_for":90,"dead":false,` +
-				`"tenant":"<8>","trace":1,"args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.000000,"enqueued_at":946684800.000000,` +
-				`"ebb":{"to":1.5,"exp":946684860.000000,"hide":true}}`},
+				`"tenant":"<8>","trace":1,"args":[42],"class":"WelcomeJob","jid":"j","created_at":946684800.0,"enqueued_at":946684800.0,` +
+				`"ebb":{"to":1.5,"exp":946684860.0,"hide":true}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestPushReachesAnyKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{`{"retry":0,"queue":"low","tags":["a"],"locale":"de","wrapped":"NightlyJob","args":[9007199254740993],` +
-			`"class":"Reports::Nightly","jid":"j","created_at":946684800.000000,"enqueued_at":946684800.000000}`}
+			`"class":"Reports::Nightly","jid":"j","created_at":946684800.0,"enqueued_at":946684800.0}`}
 		if diff := cmp.Diff(want, waiting(t, c, "low")); diff != "" {
 			t.Errorf("payload (-want +got):\n%s", diff)
 		}

@@ -148,7 +148,7 @@ func ExampleClient_Push() {
 	printArgs(ctx, client, "low")
 	// Output:
 	// Reports::Nightly is in low
-	// ["2026-11-21", {"full": true}]
+	// ["2026-11-21",{"full":true}]
 }
 
 // A job that cannot be stored whole is refused before it is sent.

@@ -44,7 +44,7 @@ func TestHandleKind(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, second := <-runs, <-runs
-		if first.JID != ref.JID || second.JID != ref.JID || string(first.Args) != `["changed"]` || !strings.Contains(string(first.Payload()), `[{"any": 1e400}]`) {
+		if first.JID != ref.JID || second.JID != ref.JID || string(first.Args) != `["changed"]` || !strings.Contains(string(first.Payload()), `[{"any":1.0e+400}]`) {
 			t.Errorf("got %s with the arguments %s", first.Payload(), first.Args)
 		}
 		if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {

@@ -61,6 +61,9 @@ type companion func(ctx context.Context, r *runner.Runner)
 // cannot be made is a warning.
 func (p *Process) speak(o *runner.Options) (companions []companion, warnings []string) {
 	failed := func(err error) { warnings = append(warnings, err.Error()) }
+	if c := titled(o); c != nil {
+		companions = append(companions, c)
+	}
 	if !o.Embedded { // else the program itself says when it is ready
 		if systemd, err := sdnotify.New(os.Getenv, os.Getpid(), o.Log); err != nil {
 			failed(err)

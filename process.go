@@ -62,6 +62,10 @@ func NewProcess(client *Client, config Config) *Process {
 // INT from a terminal, a second after the first, ends at once. The end of ctx begins
 // the stop, too. It does not end jobs: these have their own time, see [StopConfig].
 //
+// On Linux ps shows what the process does in place of its arguments, in the form of
+// Sidekiq's "sidekiq 8.1.7 ebb shop [2 of 10 busy] stopping", unless EBB_TITLE is off.
+// Nothing changes for the program itself: os.Args and the environment stay.
+//
 // A worker's main returns when Run has returned. A second Run is an error.
 func (p *Process) Run(ctx context.Context) error {
 	// First of all: until then a TSTP would freeze the process, and a TERM end it. And
@@ -281,7 +285,7 @@ func (p *Process) options(embedded bool) (o runner.Options, warnings []string, e
 	}
 	o.Self = store.Presence{
 		ID: id, Host: id.Host(), PID: os.Getpid(), Tag: c.Tag, Release: c.Release, Version: version(), Labels: c.Labels,
-		Started: time.Now(), Concurrency: slots, Groups: o.Groups, Grace: found.Grace,
+		Started: time.Now(), Concurrency: slots, Groups: o.Groups, Grace: found.Grace, Embedded: embedded,
 	}
 	return o, found.Warnings, nil
 }

@@ -52,6 +52,10 @@ func kindOfProcess(p platform.Process) workerKind {
 	if len(words) == 0 {
 		return unknownWorker
 	}
+	// A worker of ebb's has its name where Sidekiq has the application's.
+	if len(words) > 3 && words[0] == "sidekiq" && words[2] == "ebb" && slices.Contains(words, "busy]") {
+		return ebbWorker
+	}
 	kind := kindOf(words)
 	program := strings.TrimRight(baseName(words[0]), "0123456789.")
 	if kind == noWorker || !slices.Contains(runtimes, program) && kindOf(words[:1]) == unknownWorker {

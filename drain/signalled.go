@@ -28,7 +28,9 @@ func newSignalled(root fs.FS, p process, f *fleet) *signalled {
 
 // Name is told from the title, or where it has none from its program.
 func (s *signalled) Name() string {
-	if t, ok := parseTitle(s.title()); ok {
+	if t, ok := parseTitle(s.title()); ok && t.ebb() {
+		return fmt.Sprintf("ebb worker (pid %d)", s.pid)
+	} else if ok {
 		name := "sidekiq " + t.version
 		if t.tag != "" {
 			name += " " + t.tag

@@ -37,10 +37,18 @@ func parseTitle(text string) (t title, ok bool) {
 	return t, err1 == nil && err2 == nil
 }
 
+// ebb reports whether it is the title of a worker of ebb's, which puts its name where
+// Sidekiq has the application's.
+func (t title) ebb() bool { return t.tag == "ebb" || strings.HasPrefix(t.tag, "ebb ") }
+
 // heartbeat is the most that two titles of one process are apart in time, with what a
-// slow Redis adds: 5 s up to Sidekiq 6, 10 s since (launcher.rb, BEAT_PAUSE).
+// slow Redis adds: 5 s up to Sidekiq 6, 10 s since (launcher.rb, BEAT_PAUSE). Ebb's are
+// half a second apart.
 func (t title) heartbeat() time.Duration {
-	if t.major <= 6 {
+	switch {
+	case t.ebb():
+		return time.Second
+	case t.major <= 6:
 		return 5500 * time.Millisecond
 	}
 	return 11 * time.Second

@@ -104,6 +104,7 @@ func (i *supervisor) rescue(cause string) error {
 	}
 	defer syscall.Close(nothing)
 	environ := with(i.environ, "EBB_BOOT", "") // it is none of those that have died
+	environ = with(environ, "EBB_CHILD", strconv.Itoa(i.child.group))
 	if i.store != "" {
 		environ = with(environ, "EBB_STORE", i.store) // in its arguments everybody could read the password
 	}

@@ -147,7 +147,12 @@ type Presence struct {
 	KillAt      time.Time     `json:"kill_at,omitzero"` // known once a stop has begun
 	Socket      string        `json:"socket,omitempty"` // control socket
 	RSS         int64         `json:"rss,omitempty"`    // bytes
+	Embedded    bool          `json:"embedded,omitempty"`
 	Busy        []Run         `json:"busy,omitempty"`
+
+	// Runs is how runs have ended here, by kind. A store that keeps no such counts
+	// ignores it.
+	Runs []Runs `json:"-"`
 
 	// Known is every token that this process holds, begun or not, as of when the
 	// beat was made up.
@@ -277,6 +282,7 @@ type Farewell struct {
 	ID     Identity
 	Back   []Later // returned unfinished, in the order they go to the front
 	Deaf   []Token // still running
+	Runs   []Runs  // as in Presence, for the last time
 	Report StopReport
 }
 

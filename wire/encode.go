@@ -27,13 +27,13 @@ type New struct {
 	CreatedAt  time.Time
 	EnqueuedAt time.Time // zero for a job that goes to the scheduled set
 	History    History
-	Extra      []Field // written as they are, in order
+	Extra      []Field // written in order
 }
 
 // Append appends the payload to dst and returns the longer slice. Keys come in
 // the order in which Sidekiq writes them, and nothing is escaped for HTML. Args
-// and Extra are taken as they are and must be valid JSON: a payload made of parts
-// that nobody has checked goes through Parse before it is sent.
+// and Extra must be valid JSON and are written as Ruby would, every digit kept: a
+// payload made of parts that nobody has checked goes through Parse before it is sent.
 func (n *New) Append(dst []byte) []byte {
 	o := object{dst: append(dst, '{')}
 	if n.Retry.mode != retryAbsent {
@@ -58,12 +58,15 @@ func (n *New) Append(dst []byte) []byte {
 	}
 	o.string("wrapped", n.Wrapped)
 	o.string("display_class", n.DisplayClass)
-	o.fields(n.Extra)
+	for _, f := range n.Extra {
+		o.key(f.Key)
+		o.dst = appendPlain(o.dst, f.Value)
+	}
 	o.key("args")
 	if n.Args == nil {
 		o.dst = append(o.dst, "[]"...)
 	}
-	o.dst = append(o.dst, n.Args...)
+	o.dst = appendPlain(o.dst, n.Args)
 	o.key("class")
 	o.dst = appendString(o.dst, n.Kind)
 	o.string("jid", n.JID)

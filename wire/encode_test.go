@@ -20,7 +20,7 @@ func TestNewAppend(t *testing.T) {
 			Kind: "WelcomeJob", JID: "0123456789abcdef01234567", Queue: "mailers", Args: []byte(`[42,"<nl>"]`),
 			Retry: RetryTrue, CreatedAt: at(1795289561, 689e6), EnqueuedAt: at(1795289561, 689001e3),
 		}, `{"retry":true,"queue":"mailers","args":[42,"<nl>"],"class":"WelcomeJob","jid":"0123456789abcdef01234567",` +
-			`"created_at":1795289561.689000,"enqueued_at":1795289561.689001}`},
+			`"created_at":1795289561.689,"enqueued_at":1795289561.689001}`},
 		{"everything", New{
 			Kind: "Über\"Job", JID: "j", Queue: "q", Args: []byte(`[9007199254740993]`), Retry: RetryTimes(3), RetryQueue: "low",
 			RetryFor: 90*time.Minute + 1, NoDead: true, Backtrace: 20, Tags: []string{"a", "b\n"}, Wrapped: "W", DisplayClass: "D",
@@ -28,9 +28,9 @@ func TestNewAppend(t *testing.T) {
 			History: History{Timeout: 1500 * time.Millisecond, Expires: at(1795289600, 0), NoArgs: true},
 			Extra:   []Field{{"cattr", []byte(`{"u":1e400}`)}, {"locale", []byte(`"nl"`)}},
 		}, `{"retry":3,"queue":"q","backtrace":20,"tags":["a","b\n"],"retry_queue":"low","retry_for":5401,"dead":false,` +
-			`"wrapped":"W","display_class":"D","cattr":{"u":1e400},"locale":"nl","args":[9007199254740993],"class":"Über\"Job",` +
-			`"jid":"j","created_at":1795289561.000000,"enqueued_at":1795289562.000000,` +
-			`"ebb":{"to":1.5,"exp":1795289600.000000,"hide":true}}`},
+			`"wrapped":"W","display_class":"D","cattr":{"u":1.0e+400},"locale":"nl","args":[9007199254740993],"class":"Über\"Job",` +
+			`"jid":"j","created_at":1795289561.0,"enqueued_at":1795289562.0,` +
+			`"ebb":{"to":1.5,"exp":1795289600.0,"hide":true}}`},
 		{"no retry, all lines", New{Kind: "A", Retry: NoRetry, Backtrace: -1}, `{"retry":false,"backtrace":true,"args":[],"class":"A"}`},
 		{"a limit of 0", New{Kind: "A", Retry: RetryTimes(0), RetryFor: -time.Hour}, `{"retry":0,"args":[],"class":"A"}`},
 	}

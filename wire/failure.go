@@ -37,14 +37,15 @@ func (j *Job) Failed(f Failure) []byte {
 }
 
 // Fail adds what [Job.Failed] changes in the payload of j to the patch, so that
-// one splice can hold other changes too.
+// one splice can hold other changes too. A job that was given its only try back has
+// failed before, and keeps the time of that: a time to retry for counts from there.
 func (p *Patch) Fail(j *Job, f Failure) {
 	if f.Queue != "" {
 		p.SetString("queue", f.Queue)
 	}
 	p.SetString("error_message", cut(f.Message, maxMessage))
 	p.SetString("error_class", f.Class)
-	if j.Count < 0 {
+	if j.Count < 0 && j.FailedAt.IsZero() {
 		p.SetTime("failed_at", f.At)
 		p.SetInt("retry_count", 0)
 	} else {

@@ -33,6 +33,9 @@ func TestFailed(t *testing.T) {
 			`{"queue":"low","class":"A","args":[],"error_message":"","error_class":"E","failed_at":1795289592.352494,"retry_count":0}`},
 		{"no backtrace wanted", `{"class":"A","args":[],"error_backtrace":"old"}`, Failure{Class: "E", At: now, Backtrace: []string{"l"}},
 			`{"class":"A","args":[],"error_message":"","error_class":"E","failed_at":1795289592.352494,"retry_count":0}`},
+		{"first, again: a person gave the try back", `{"class":"A","args":[],"error_message":"x","error_class":"X","failed_at":1.5,"retry_count":-1}`,
+			Failure{Class: "E", Message: "boom", At: now},
+			`{"class":"A","args":[],"error_message":"boom","error_class":"E","failed_at":1.5,"retry_count":0,"retried_at":1795289592.352494}`},
 		{"count that is no number", `{"class":"A","args":[],"retry_count":"2"}`, Failure{Class: "E", At: now},
 			`{"class":"A","args":[],"retry_count":0,"error_message":"","error_class":"E","failed_at":1795289592.352494}`},
 	}
@@ -52,7 +55,7 @@ func TestFailWithOtherChanges(t *testing.T) {
 	var p Patch
 	p.SetHistory(History{Interruptions: 1})
 	p.Fail(j, Failure{Class: "E", Message: "m", At: at(1795289592, 0)})
-	want := `{"class":"A","args":[],"ebb":{"n":1},"error_message":"m","error_class":"E","failed_at":1795289592.000000,"retry_count":0}`
+	want := `{"class":"A","args":[],"ebb":{"n":1},"error_message":"m","error_class":"E","failed_at":1795289592.0,"retry_count":0}`
 	if diff := cmp.Diff(want, string(j.With(&p))); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}

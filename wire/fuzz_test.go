@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -211,6 +212,7 @@ func FuzzStamp(f *testing.F) {
 func FuzzNew(f *testing.F) {
 	f.Add("WelcomeJob", "default", "tag", `[1]`, int64(1795289592123456), int64(60))
 	f.Add("\x00\"\\</é\u2028", "", "\ud7ff😀", `[]`, int64(0), int64(-1))
+	f.Add("A", "", "", ` [ 1e300 , "\u2028\ud83d\ude00\ud83d\/\u001F" ]`, int64(0), int64(0))
 	f.Fuzz(func(t *testing.T, kind, queue, tag, args string, micros, seconds int64) {
 		if !valid([]byte(args), 1) || strings.TrimLeft(args, " \t\r\n")[0] != '[' || kind == "" {
 			return
@@ -228,8 +230,12 @@ func FuzzNew(f *testing.F) {
 		if j.Kind != scrub(kind) || j.Queue != scrub(queue) || j.Tags[0] != scrub(tag) || j.History.Events[0].What != scrub(tag) {
 			t.Errorf("%q came back as %+v", payload, j)
 		}
-		if string(j.Args) != strings.Trim(args, " \t\r\n") {
+		var sent, got any
+		if json.Unmarshal([]byte(args), &sent) == nil && (json.Unmarshal(j.Args, &got) != nil || !reflect.DeepEqual(sent, got)) {
 			t.Errorf("args %q came back as %q", args, j.Args)
+		}
+		if again := appendPlain(nil, j.Args); string(again) != string(j.Args) {
+			t.Errorf("args %q were written as %q and then as %q", args, j.Args, again)
 		}
 	})
 }

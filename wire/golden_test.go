@@ -196,8 +196,8 @@ func TestRubyPayloadThroughALife(t *testing.T) {
 		current = step.do(j)
 	}
 	before, _, _ := strings.Cut(payload, `,"enqueued_at"`)
-	want := before + `,"enqueued_at":1795299000.000000,"error_message":"m2","error_class":"E",` +
-		`"failed_at":1795299000.000000,"retry_count":1,"retried_at":1795299000.000000}`
+	want := before + `,"enqueued_at":1795299000.0,"error_message":"m2","error_class":"E",` +
+		`"failed_at":1795299000.0,"retry_count":1,"retried_at":1795299000.0}`
 	if diff := cmp.Diff(want, string(current)); diff != "" {
 		t.Errorf("payload (-want +got):\n%s", diff)
 	}

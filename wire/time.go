@@ -54,16 +54,20 @@ func unix(sec, nsec int64) time.Time {
 	return time.Unix(sec, nsec).UTC()
 }
 
-// appendTime writes float seconds with six decimals, so that the point is always
-// there: without it Sidekiq 8 takes the number for milliseconds.
+// appendTime writes float seconds of a microsecond's grain. The point is always there:
+// without it Sidekiq 8 takes the number for milliseconds. Further than one digit there
+// are no zeros at the end: Ruby's API reschedules the member that it would write itself.
 func appendTime(dst []byte, t time.Time) []byte {
 	micros := max(t.UnixMicro(), 0)
 	dst = strconv.AppendInt(dst, micros/1e6, 10)
 	dst = append(dst, '.')
-	for unit := int64(1e5); unit > 0; unit /= 10 {
-		dst = append(dst, byte('0'+micros/unit%10))
+	rest := micros % 1e6
+	for unit := int64(1e5); ; unit /= 10 {
+		dst = append(dst, byte('0'+rest/unit))
+		if rest %= unit; rest == 0 {
+			return dst
+		}
 	}
-	return dst
 }
 
 // appendSeconds writes a duration as seconds, with decimals only if need be.

@@ -20,9 +20,9 @@
 //
 // Times are where versions differ. 6 and 7 write seconds as a float, 8 writes
 // milliseconds as an integer; 8 reads both and tells them apart by the point,
-// the others read seconds only. So this package writes float seconds with six
-// decimals, always with the point, and reads a number without point or exponent
-// beyond 1e11 as milliseconds and any other as seconds.
+// the others read seconds only. So this package writes float seconds to the
+// microsecond, always with the point and otherwise as Ruby would, and reads a number
+// without point or exponent beyond 1e11 as milliseconds and any other as seconds.
 //
 // What ebb itself remembers of a job, its interruptions, checkpoint and
 // progress, is one more field, "ebb", of the type [History]. A job that ran

@@ -89,14 +89,14 @@ func places(w *world) string {
 func TestPayloads(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
-	const plain, failed, again = `{"class":"A","args":[],"enqueued_at":1.500000}`, `{"class":"A","args":[],"retry_count":0,"enqueued_at":1.500000}`, `{"class":"A","args":[],"retry_count":25}`
+	const plain, failed, again = `{"class":"A","args":[],"enqueued_at":1.5}`, `{"class":"A","args":[],"retry_count":0,"enqueued_at":1.5}`, `{"class":"A","args":[],"retry_count":25}`
 	for name, c := range map[string]struct {
 		verb    Verb
 		from    store.Place
 		payload string
 		want    string // empty: as it is
 	}{
-		"retried a first time":        {Retry, store.Retrying, failed, `{"class":"A","args":[],"retry_count":-1,"enqueued_at":1.500000}`},
+		"retried a first time":        {Retry, store.Retrying, failed, `{"class":"A","args":[],"retry_count":-1,"enqueued_at":1.5}`},
 		"retried from the dead":       {Retry, store.Dead, again, `{"class":"A","args":[],"retry_count":24}`},
 		"never failed":                {Retry, store.Dead, plain, ""},
 		"enqueued ahead of time":      {Retry, store.Scheduled, again, ""},

@@ -23,7 +23,7 @@ type Attempt struct {
 	token  store.Token
 	queue  string // where it was fetched from
 	raw    []byte
-	job    *wire.Job // what of raw can be read
+	job    *wire.Job // what of raw can be read; Active Job's own, unless its wrapper has a handler
 	unread error     // why it cannot all be read
 
 	epoch uint64 // of the beats: a gap since then puts the keeping in doubt
@@ -47,6 +47,9 @@ func newAttempt(g *group, held store.Held) *Attempt {
 	a := &Attempt{runner: g.runner, group: g, token: held.Token, queue: held.Queue, raw: held.Payload}
 	if a.job, a.unread = wire.Parse(held.Payload); a.job == nil {
 		a.job = &wire.Job{Count: -1}
+	}
+	if inner := a.job.Unwrapped(); inner != nil && g.runner.opt.Handlers[a.job.Kind] == nil {
+		a.job = inner
 	}
 	a.history = a.job.History
 	return a

@@ -260,6 +260,7 @@ func (g *group) serve(a *Attempt, slot string) {
 	defer func() {
 		crashpoint.At(crashpoint.BeforeAck)
 		if e, held := a.verdict(h, err); held {
+			e.took = a.took()
 			g.handOver(1, e)
 		} else {
 			g.runner.lost(a)

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +14,6 @@ import (
 )
 
 const (
-	// foreignDelay is how long a job that is not ours stays away from us. It is
-	// short, as the process that knows it may be idle, and long enough that handing
-	// a million of them round costs next to nothing.
-	foreignDelay = 5 * time.Second
 	// crowdedDelay is about how long a suspect stays away from a process that runs
 	// another one. It is not the same for all: those that are given back together must
 	// not come back together.
@@ -88,17 +85,15 @@ func (a *Attempt) said(h *Handler, err error) (e entry, said bool) {
 	case errors.Is(err, errExpired):
 		return a.ack(store.Expired, "expired", nil), true
 	case errors.Is(err, errNotBegun):
-		return a.back(requeue, "handed back"), true
+		return a.back("handed back"), true
 	case errors.Is(err, errForeign):
-		a.runner.warnForeign(a.job)
-		later := store.Later{Token: a.token, Set: store.Scheduled, Delay: foreignDelay}
-		return entry{move: retry, attempt: a, later: later, fate: "handed back"}, true
+		a.runner.foreign.warn(a.runner.log, a.job)
+		return a.away("handed back", a.runner.foreign.delay(time.Now())), true
 	case errors.Is(err, errCrowded):
 		if a.runner.suspect.tell(a.job.JID) {
 			a.runner.log.Info("job waits: it is suspected of crashes, and another suspect runs here", a.attrs()...)
 		}
-		later := store.Later{Token: a.token, Set: store.Scheduled, Delay: jitter(crowdedDelay)}
-		return entry{move: retry, attempt: a, later: later, fate: "handed back"}, true
+		return a.away("handed back", jitter(crowdedDelay)), true
 	case errors.Is(err, errUnreadable):
 		// The bytes stay as they are: nobody knows what they mean.
 		a.runner.log.Error("job buried: its payload cannot be read", append(a.attrs(), "cause", err)...)
@@ -113,11 +108,28 @@ func (a *Attempt) ack(outcome store.Outcome, fate string, cause error) entry {
 	return entry{move: ack, attempt: a, done: done, fate: fate, cause: cause}
 }
 
-// back is a verdict with which the job goes on, remembering what it has to.
-func (a *Attempt) back(m move, fate string) entry {
-	e := entry{move: m, attempt: a, later: store.Later{Token: a.token}, fate: fate}
+// back gives the job back to the front of its queue, remembering what it has to.
+func (a *Attempt) back(fate string) entry {
+	e := entry{move: requeue, attempt: a, later: store.Later{Token: a.token}, fate: fate}
 	if a.changed {
 		e.later.Payload = a.job.WithHistory(a.history)
+	}
+	return e
+}
+
+// away puts the job off, remembering what it has to. In the scheduled set nothing but
+// the payload tells Ruby's scheduler which queue it is of, so that says it from here on.
+func (a *Attempt) away(fate string, d time.Duration) entry {
+	e := entry{move: retry, attempt: a, later: store.Later{Token: a.token, Set: store.Scheduled, Delay: d}, fate: fate}
+	var p wire.Patch
+	if a.job.Queue != a.queue {
+		p.SetString("queue", a.queue)
+	}
+	if a.changed {
+		p.SetHistory(a.history)
+	}
+	if a.changed || a.job.Queue != a.queue {
+		e.later.Payload = a.job.With(&p)
 	}
 	return e
 }
@@ -132,7 +144,7 @@ func (a *Attempt) interrupted(cause, why string) entry {
 		fate = "checkpointed"
 	}
 	a.runner.log.Info("job requeued", append(a.attrs(), "took", a.took(), "cause", why)...)
-	return a.back(requeue, fate)
+	return a.back(fate)
 }
 
 // yield gives the job back as its handler asked: to the front of the queue for
@@ -141,26 +153,22 @@ func (a *Attempt) yield() entry {
 	a.clear()
 	a.note("yielded", "", "")
 	if a.runner.stopping() {
-		return a.back(requeue, "handed back")
+		return a.back("handed back")
 	}
-	e := a.back(retry, "handed back")
-	e.later.Set, e.later.Delay = store.Scheduled, yieldDelay
-	return e
+	return a.away("handed back", yieldDelay)
 }
 
 func (a *Attempt) snooze(d time.Duration) entry {
 	a.clear()
 	a.history.Snoozes++
 	a.note("snoozed", "", d.String())
-	e := a.back(retry, "snoozed")
-	e.later.Set, e.later.Delay = store.Scheduled, d
-	return e
+	return a.away("snoozed", d)
 }
 
 func (a *Attempt) buried(h *Handler, err error) entry {
 	a.logEnd("buried", err)
 	e := entry{move: bury, attempt: a, fate: "buried", cause: err}
-	e.later = store.Later{Token: a.token, Failed: true, Payload: a.failure(h, err, "")}
+	e.later = store.Later{Token: a.token, Failed: true, Payload: a.failure(h, err, a.queue)}
 	return e
 }
 
@@ -174,7 +182,7 @@ func (a *Attempt) failed(h *Handler, err error) entry {
 	again, dead := policy.after(a.job, count, time.Now())
 	switch {
 	case again:
-		queue := policy.retryQueue(a.job)
+		queue := cmp.Or(policy.retryQueue(a.job), a.queue)
 		e := entry{move: retry, attempt: a, fate: "failed", cause: err}
 		e.later = store.Later{Token: a.token, Failed: true, Queue: queue, Payload: a.failure(h, err, queue), Delay: policy.delay(count, err)}
 		a.runner.log.Warn("job failed and will be tried again", append(a.attrs(), "took", a.took(), "cause", err, "in", e.later.Delay)...)
@@ -186,7 +194,8 @@ func (a *Attempt) failed(h *Handler, err error) entry {
 	}
 }
 
-// failure returns the payload after a failed run.
+// failure returns the payload after a failed run. It names the queue where the job runs
+// next even if it never did: to Ruby nothing else in the sets tells it.
 func (a *Attempt) failure(h *Handler, err error, queue string) []byte {
 	seen := *a.job
 	if seen.Backtrace == 0 && h != nil {

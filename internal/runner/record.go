@@ -34,7 +34,8 @@ type entry struct {
 	attempt *Attempt // nil: a stray token, known only to the store
 	done    store.Done
 	later   store.Later
-	fate    string       // for the stop report
+	fate    string // for the stop report
+	took    time.Duration
 	cause   error        // of the fate
 	written chan<- error // save: told once, with capacity 1; nil: nobody waits
 }

@@ -88,7 +88,8 @@ type Runner struct {
 	inbox   inbox
 	view    view
 	journal journal
-	foreign sync.Map // kinds that were warned of
+	counts  counts
+	foreign foreign
 	suspect suspects
 	looks   chan time.Duration // capacity 1: when to look for orphans; each beat says so anew
 	oldest  uint64             // fetch without an answer when the last beat was made up
@@ -282,6 +283,7 @@ func (r *Runner) presence() store.Presence {
 	if r.opt.RSS != nil {
 		p.RSS = r.opt.RSS()
 	}
+	p.Runs = r.counts.all()
 	for _, a := range r.keeping.all() {
 		p.Known = append(p.Known, a.token)
 		if run, ok := a.runs(); ok {
@@ -384,6 +386,7 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 			r.refused(e.attempt)
 		default:
 			r.keeping.forget(e.attempt)
+			r.counts.ended(&e)
 			if r.keeping.watched() {
 				r.keeping.fate(e.attempt.fate(e.fate, e.cause))
 			}
@@ -426,18 +429,6 @@ func (r *Runner) dropped(e entry, err error) {
 	r.keeping.forget(e.attempt)
 	r.keeping.fate(e.attempt.fate("not recorded", err))
 	e.attempt.group.account(0, -1)
-}
-
-// warnForeign says once for each kind that its jobs are left to others.
-func (r *Runner) warnForeign(job *wire.Job) {
-	if _, warned := r.foreign.LoadOrStore(job.Kind, true); warned {
-		return
-	}
-	why := "no handler here"
-	if job.BID != "" {
-		why = "part of a batch"
-	}
-	r.log.Warn("jobs of this kind are given back for others to run", "kind", job.Kind, "cause", why)
 }
 
 // sleep waits for d; it reports false if ctx ended first.

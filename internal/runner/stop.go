@@ -183,7 +183,7 @@ func (r *Runner) giveUp() (deaf []*Attempt) {
 // the store still has here goes back.
 func (r *Runner) leave(ctx context.Context, deaf []*Attempt) error {
 	r.enter("leave")
-	f := store.Farewell{ID: r.opt.ID, Report: r.stopReport()}
+	f := store.Farewell{ID: r.opt.ID, Runs: r.counts.all(), Report: r.stopReport()}
 	for _, a := range deaf {
 		f.Deaf = append(f.Deaf, a.token)
 	}

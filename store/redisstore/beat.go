@@ -29,6 +29,7 @@ type pulse struct {
 	rtt      time.Duration // of the last beat
 	bell     *doorbell     // nil: it has none
 	sight    sight         // of it, when the beat was made up
+	reports  []*report     // for Sidekiq's metrics
 }
 
 // Beat registers a process or renews its lease.
@@ -59,6 +60,7 @@ func (s *Store) pulse(p store.Presence, ttl time.Duration) *pulse {
 	if u.bell = b.bell; u.bell != nil {
 		u.sight = u.bell.look(p.Ring)
 	}
+	u.reports = b.counting.beat(p.Runs, u.began)
 	return u
 }
 
@@ -75,12 +77,13 @@ func stateOf(p store.Presence) string {
 
 func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err error) {
 	shards := s.shards(u.queues)
-	requests := make([]*request, len(shards), len(shards)+3)
+	requests := make([]*request, len(shards), len(shards)+3+len(u.reports))
 	for i, shard := range shards {
 		requests[i] = s.lease(shard, u.p.ID, u.ttl)
 	}
 	requests = append(requests, s.heartbeat(u))
 	if !s.cluster {
+		requests = append(requests, s.counts(u.p.ID, u.reports, s.now())...)
 		requests = append(requests, s.tally(u.queues), s.neighbours(u))
 	}
 	replies, err := s.do(ctx, requests...)
@@ -123,6 +126,7 @@ func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err er
 	orders.Reconnected = b.beaten && b.outages != outages
 	b.beaten, b.outages, b.commands = true, outages, commands
 	b.until, b.rtt = u.began.Add(u.ttl), time.Since(u.began)
+	b.counting.answered(u.reports)
 	for _, q := range u.queues {
 		b.queues[q] = true
 	}

@@ -5,7 +5,7 @@
 //
 // Ready jobs, the sets, and what people see are where Sidekiq has them: queues,
 // queue:<name>, schedule, retry, dead, processes, <id>, <id>:work and :workers,
-// <id>-signals, stat:*. ebb's own:
+// <id>-signals, stat:*, and those of job metrics, see metrics.go. ebb's own:
 //
 //	ebb:{queue:<q>}:held:<id>  hash    what a process holds: field → payload
 //	ebb:{queue:<q>}:inbox      list    what a blocking move carried off and nobody has fetched
@@ -22,6 +22,10 @@
 //	ebb:paused                 set     paused queues, for people; Fetch looks into the books
 //	ebb:promoter               string  whose part it is to promote, for a second
 //	ebb:auditor                string  whose part it is to audit, for two minutes
+//	ebb:due:schedule, :retry   zset    job that is due soon → the score that keeps it from
+//	                                   Ruby's scheduler; only where there is one
+//	ebb:mirrors                zset    process of Ruby's → when a guard last looked at it, in ms
+//	ebb:mirror:<id>            hash    what it was last seen running; see scripts/mirror.lua
 //	ebb:strays                 hash    member of a set → its queue, where its payload does not tell
 //	ebb:stops, ebb:stop:<id>   zset, list  processes that have ended; the parts of their reports
 //	ebb:undo:<change>          list    what moves by hand did, as long as they may be taken back

@@ -88,7 +88,7 @@ func (s *Store) processes(ctx context.Context) ([]store.Process, error) {
 		end := slices.MaxFunc(ls, func(a, b lease) int { return cmp.Compare(a.end, b.end) }).end
 		p.Lapsed = end <= now
 		if seen, ok := readPresence([]byte(shown[string(id)])); ok {
-			p.Presence = seen.Presence
+			p.Presence, p.Lang = seen.Presence, cmp.Or(seen.Lang, p.Lang)
 			// A lease that was cut short says nothing of the last beat.
 			p.Beat = latest(epoch(strconv.FormatFloat(seen.At, 'f', 6, 64)), time.UnixMilli(end-seen.TTL).UTC())
 		}
@@ -206,17 +206,19 @@ func (s *Store) Command(ctx context.Context, id store.Identity, c store.Command)
 }
 
 func (s *Store) command(ctx context.Context, id store.Identity, c store.Command) error {
-	replies, err := s.do(ctx, command("HEXISTS", s.fleet("ebb:presence"), string(id)),
+	replies, err := s.do(ctx, command("HGET", s.fleet("ebb:presence"), string(id)),
 		command("SISMEMBER", s.fleet("processes"), string(id)), command("EXISTS", s.fleet(string(id))))
 	if err != nil {
 		return err
 	}
-	var found [3]bool
-	for i := range replies {
-		n, _ := replies[i].AsInt64()
+	shown, ours := readPresence(text(replies[0]))
+	ours = ours && shown.Lang == "" // Ruby takes Ruby's signals, whoever keeps its jobs
+	var found [2]bool
+	for i := range found {
+		n, _ := replies[1+i].AsInt64()
 		found[i] = n == 1
 	}
-	ours, listed, alive := found[0], found[1], found[2]
+	listed, alive := found[0], found[1]
 	switch {
 	case ours && listed:
 		// A nonce tells two of the same apart, so that each is removed once.

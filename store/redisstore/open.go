@@ -50,6 +50,7 @@ type Store struct {
 
 	blockers blockers
 	aged     ration // of the dead set
+	rubies   rubies
 	auditor  auditor
 
 	mu     sync.Mutex
@@ -77,6 +78,7 @@ type boot struct {
 	commands []string  // given by the last beat; the next one removes them
 	bell     *doorbell // nil: it has none
 	left     bool
+	counting counting
 }
 
 // Open connects to the server that url names. It waits a short while for one that
@@ -316,7 +318,7 @@ func (s *Store) learn(micros int64) { s.offset.Store(micros - time.Now().UnixMic
 func (s *Store) boot(id store.Identity) *boot {
 	b := s.boots[id]
 	if b == nil {
-		b = &boot{queues: map[string]bool{}, asked: map[int]uint64{}}
+		b = &boot{queues: map[string]bool{}, asked: map[int]uint64{}, counting: counting{told: map[string]store.Runs{}}}
 		s.boots[id] = b
 	}
 	return b

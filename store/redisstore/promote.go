@@ -40,16 +40,24 @@ func (s *Store) Promote(ctx context.Context, p store.Promotion) (moved int, next
 
 func (s *Store) promote(ctx context.Context, p store.Promotion) (moved int, next time.Duration, err error) {
 	for {
-		mine, shelves, err := s.dueNow(ctx, p, min(promoteAtOnce, p.Max-moved))
+		mine, more, shelves, err := s.dueNow(ctx, p, min(promoteAtOnce, p.Max-moved))
 		if err != nil {
 			return moved, 0, err
 		}
 		if !mine {
 			return moved, othersLook, nil
 		}
+		appeared, err := s.lookForRuby(ctx)
+		if err != nil {
+			return moved, 0, err
+		}
+		if more || appeared {
+			continue // first of all, jobs are reserved
+		}
 		crashpoint.At(crashpoint.DuringPromotion)
 		n, err := s.empty(ctx, shelves)
 		if moved += n; err != nil {
+			s.rubies.rest()
 			return moved, 0, err
 		}
 		next = promoterLooks
@@ -79,40 +87,50 @@ type dueJob struct {
 	score  float64
 }
 
-// dueNow claims the promoter's part and reads what is due, oldest first.
-func (s *Store) dueNow(ctx context.Context, p store.Promotion, most int) (mine bool, shelves []shelf, err error) {
+// dueNow claims the promoter's part and reads what is due, oldest first. more tells that
+// there is more to reserve.
+func (s *Store) dueNow(ctx context.Context, p store.Promotion, most int) (mine, more bool, shelves []shelf, err error) {
 	queues := []string{""}
 	if s.cluster {
 		if queues, err = s.known(ctx); err != nil {
-			return false, nil, err
+			return false, false, nil, err
 		}
 	}
 	requests := []*request{s.claim(p.By, claimFor)}
+	reserve := s.reserve()
+	if reserve != nil {
+		requests = append(requests, reserve)
+	}
+	first := len(requests)
 	for _, q := range queues {
 		requests = append(requests, &request{
 			script: dueScript,
-			keys:   []string{s.set(store.Scheduled, q), s.set(store.Retrying, q), s.set(store.Dead, q)},
-			args:   []string{strconv.Itoa(most), strconv.Itoa(p.DeadMax), strconv.FormatInt(int64(p.DeadAge.Seconds()), 10)},
+			keys:   append([]string{s.set(store.Scheduled, q), s.set(store.Retrying, q), s.set(store.Dead, q)}, s.reservations()...),
+			args:   []string{strconv.Itoa(most), strconv.Itoa(p.DeadMax), strconv.FormatInt(int64(p.DeadAge.Seconds()), 10), micros(putOff)},
 		}, command("HLEN", s.outbox(q)))
 	}
 	replies, err := s.do(ctx, requests...)
 	if err != nil {
-		return false, nil, err
+		return false, false, nil, err
 	}
 	if n, err := replies[0].AsInt64(); err != nil || n == 0 {
-		return false, nil, err
+		return false, false, nil, err
+	}
+	if reserve != nil {
+		n, _ := replies[1].AsInt64()
+		more = n == 1
 	}
 	for i, q := range queues {
-		sh, err := s.readShelf(replies[1+2*i])
+		sh, err := s.readShelf(replies[first+2*i])
 		if err != nil {
-			return false, nil, err
+			return false, false, nil, err
 		}
 		sh.queue = q
-		sh.letters, _ = replies[2+2*i].AsInt64()
+		sh.letters, _ = replies[first+2*i+1].AsInt64()
 		sh.due = sh.due[:min(len(sh.due), most)]
 		shelves = append(shelves, sh)
 	}
-	return true, shelves, nil
+	return true, more, shelves, nil
 }
 
 // claim makes id the promoter; for no time at all it gives that up.

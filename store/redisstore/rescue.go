@@ -320,9 +320,11 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 		return err
 	}
 	s.mu.Lock()
-	for q := range s.boot(f.ID).queues {
+	b := s.boot(f.ID)
+	for q := range b.queues {
 		queues = append(queues, q)
 	}
+	reports := b.counting.leave(f.Runs)
 	s.mu.Unlock()
 	report, err := reportText(&f.Report)
 	if err != nil {
@@ -345,6 +347,7 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 	}
 	requests = append(requests, s.claim(f.ID, 0))
 	if !s.cluster {
+		requests = append(requests, s.counts(f.ID, reports, s.now())...)
 		requests = append(requests, s.tally(queues))
 	}
 	replies, err := s.do(ctx, requests...)

@@ -2,7 +2,9 @@ package redisstore
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,12 +21,13 @@ var verbs = map[string]store.Verb{"TSTP": store.Quiet, "TERM": store.Stop, "TTIN
 // presence is what of a process is kept for people, as ebb keeps it.
 type presence struct {
 	store.Presence
-	At  float64 `json:"at"`  // when it was written, by the store's clock
-	TTL int64   `json:"ttl"` // of its lease, in ms
+	At   float64 `json:"at"`             // when it was written, by the store's clock
+	TTL  int64   `json:"ttl"`            // of its lease, in ms
+	Lang string  `json:"lang,omitempty"` // "" is Go; a Sidekiq with ebb's fetch says "ruby"
 }
 
 func (u *pulse) presence(now time.Time) string {
-	text, err := json.Marshal(presence{u.p, float64(now.UnixMicro()) / 1e6, u.ttl.Milliseconds()})
+	text, err := json.Marshal(presence{Presence: u.p, At: float64(now.UnixMicro()) / 1e6, TTL: u.ttl.Milliseconds()})
 	if err != nil {
 		return "{}"
 	}
@@ -71,7 +74,7 @@ func (u *pulse) rubyRecord(now time.Time) (fields, work []string) {
 	info := rubyInfo{
 		Hostname: p.Host, StartedAt: json.RawMessage(seconds(p.Started)), PID: p.PID, Tag: p.Tag, Concurrency: p.Concurrency,
 		Capsules: map[string]rubyCapsule{}, Queues: []string{}, Weights: []map[string]int{}, Labels: append([]string{}, p.Labels...),
-		Identity: p.ID, Version: ourVersion + p.Version,
+		Identity: p.ID, Version: ourVersion + p.Version, Embedded: p.Embedded,
 	}
 	for _, g := range p.Groups {
 		c := rubyCapsule{Concurrency: g.Concurrency, Mode: "weighted", Weights: map[string]int{}}
@@ -115,7 +118,7 @@ func readRuby(id store.Identity, record, work, workers rueidis.RedisMessage) (p 
 	}
 	p.Presence = store.Presence{
 		ID: id, Host: info.Hostname, PID: info.PID, Tag: info.Tag, Version: info.Version, Labels: info.Labels,
-		Started: epoch(string(info.StartedAt)), Concurrency: info.Concurrency, State: "running",
+		Started: epoch(string(info.StartedAt)), Concurrency: info.Concurrency, Embedded: info.Embedded, State: "running",
 	}
 	p.Lang, p.Beat = "ruby", epoch(fields["beat"])
 	if n, err := strconv.Atoi(fields["concurrency"]); err == nil {
@@ -145,22 +148,49 @@ func readRuby(id store.Identity, record, work, workers rueidis.RedisMessage) (p 
 	return p, true
 }
 
+// groups are the capsules of a process: by name from Sidekiq 8.0.9 on, and before that
+// by their weights alone, from 7.0.2 on. Who has several tells only how many threads
+// they have together.
 func (i rubyInfo) groups(concurrency int) (groups []store.Group) {
-	if len(i.Capsules) == 0 {
-		g := store.Group{Name: "default", Concurrency: concurrency}
-		for _, q := range i.Queues {
-			g.Queues = append(g.Queues, store.Share{Queue: q})
-		}
-		return []store.Group{g}
+	for _, name := range slices.Sorted(maps.Keys(i.Capsules)) {
+		c := i.Capsules[name]
+		groups = append(groups, store.Group{Name: name, Strict: c.Mode == "strict", Concurrency: c.Concurrency, Queues: i.shares(c.Weights)})
 	}
-	for name, c := range i.Capsules {
-		g := store.Group{Name: name, Strict: c.Mode == "strict", Concurrency: c.Concurrency}
-		for q, weight := range c.Weights {
-			g.Queues = append(g.Queues, store.Share{Queue: q, Weight: weight})
+	if len(groups) > 0 {
+		return groups
+	}
+	for n, weights := range i.Weights {
+		g := store.Group{Name: "default", Queues: i.shares(weights), Strict: true}
+		if n > 0 {
+			g.Name = "capsule " + strconv.Itoa(n+1)
+		}
+		if len(i.Weights) == 1 {
+			g.Concurrency = concurrency
+		}
+		for _, weight := range weights {
+			g.Strict = g.Strict && weight == 0
 		}
 		groups = append(groups, g)
 	}
-	return groups
+	if len(groups) > 0 {
+		return groups
+	}
+	g := store.Group{Name: "default", Concurrency: concurrency}
+	for _, q := range i.Queues {
+		g.Queues = append(g.Queues, store.Share{Queue: q})
+	}
+	return []store.Group{g}
+}
+
+// shares are queues with their weights, in the order in which the process names them.
+func (i rubyInfo) shares(weights map[string]int) (shares []store.Share) {
+	for _, q := range append(slices.Clone(i.Queues), slices.Sorted(maps.Keys(weights))...) {
+		weight, ok := weights[q]
+		if ok && !slices.ContainsFunc(shares, func(s store.Share) bool { return s.Queue == q }) {
+			shares = append(shares, store.Share{Queue: q, Weight: weight})
+		}
+	}
+	return shares
 }
 
 func readWork(slot, text string) (store.Run, bool) {

@@ -55,6 +55,7 @@ var (
 	heartbeatScript  = load("heartbeat")
 	claimScript      = load("claim")
 	dueScript        = load("due")
+	reserveScript    = load("reserve")
 	suspectScript    = load("suspect")
 	neighboursScript = load("neighbours")
 	auditScript      = load("audit")
@@ -62,6 +63,7 @@ var (
 	unboxScript      = load("unbox")
 	pauseScript      = load("pause")
 	tallyScript      = load("tally")
+	runsScript       = load("runs")
 )
 
 // request is one script call, or one command where script is nil.

@@ -46,7 +46,7 @@ func (s *Store) stats(ctx context.Context) (st store.Stats, err error) {
 		st.Ready += b.Waiting
 		st.Held += b.Held
 		// Beats carry these over to Sidekiq's counters; in a cluster nobody does.
-		st.Processed += b.Done + b.Discarded + b.field("ended") - b.field("tallied")
+		st.Processed += b.field("done") + b.Discarded + b.field("ended") - b.field("tallied")
 		others -= b.field("tallied")
 		st.Failed += b.field("failed") - b.field("tallied-failed")
 		if s.cluster {
@@ -107,12 +107,13 @@ func (c counted) field(name string) int64 {
 	return n
 }
 
-// readBooks reads the fields of a queue's books.
+// readBooks reads the fields of a queue's books. What a Sidekiq with ebb's fetch is done
+// with is counted apart, as ruby: Sidekiq adds that to its own counters by itself.
 func readBooks(queue string, fields map[string]string) counted {
 	c := counted{fields: fields}
 	c.Books = store.Books{
 		Queue:    queue,
-		Accepted: c.field("accepted"), Done: c.field("done"), Discarded: c.field("discarded"), Expired: c.field("expired"),
+		Accepted: c.field("accepted"), Done: c.field("done") + c.field("ruby"), Discarded: c.field("discarded"), Expired: c.field("expired"),
 		Deleted: c.field("deleted"), Trimmed: c.field("trimmed"), Moved: c.field("moved"),
 		Fetched: c.field("fetched"), Retried: c.field("retried"), Buried: c.field("buried"), Requeued: c.field("requeued"), Rescued: c.field("rescued"),
 		Scheduled: c.field("scheduled"), Retrying: c.field("retrying"), Dead: c.field("dead"),

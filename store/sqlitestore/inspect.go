@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -24,10 +25,16 @@ const (
 
 // readError explains what went wrong on a connection that reads.
 func (s *Store) readError(err error) error {
-	if err != nil && s.isClosed() {
+	if err == nil {
+		return nil
+	}
+	if s.isClosed() {
 		return store.ErrClosed
 	}
-	return explain(err)
+	if err = explain(err); errors.Is(err, store.ErrUnreachable) && s.intact() != nil {
+		return errReplaced // a new connection has not found the file
+	}
+	return err
 }
 
 // queries keeps what was prepared: there are few texts, and parsing one takes

@@ -254,6 +254,21 @@ func TestFileTakenAway(t *testing.T) {
 	}
 }
 
+// A connection that is opened anew for reading says that it cannot open the file, which
+// is no outage when that is gone.
+func TestReadingAFileThatIsGone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ebb.db")
+	s := openFile(t, path, Options{})
+	s.reads.SetMaxIdleConns(0)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Stats(t.Context()); !errors.Is(err, store.ErrReplaced) || store.Hint(err) == "" {
+		t.Errorf("got %v, want ErrReplaced with a hint", err)
+	}
+}
+
 func TestLockedByAnotherProgram(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ebb.db")

@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	powerCuts = flag.Int("sqlite.cuts", 24, "at how many moments the power goes")
-	kills     = flag.Int("sqlite.kills", 12, "how often a process is killed in the midst of a write")
+	powerCuts = flag.Int("sqlite.cuts", 8, "at how many moments the power goes")
+	kills     = flag.Int("sqlite.kills", 4, "how often a process is killed in the midst of a write")
 )
 
 // TestPowerCut records every write and sync of a run, and rebuilds what a disk may

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package proctitle
+
+func find() *memory { return &memory{} }
+
+func moveEnvironment() {}

@@ -1,0 +1,5 @@
+//go:build slow
+
+package sqlitestore
+
+func init() { *powerCuts, *kills = 24, 12 }
