@@ -50,6 +50,13 @@ type Worker struct {
 // it takes jobs. It is killed when the test ends.
 func Start(t testing.TB, server *redistest.Server, args ...string) *Worker {
 	t.Helper()
+	return StartWith(t, server, "", args...)
+}
+
+// StartWith is Start for a worker that loads more Ruby, such as classes of the test's
+// own, after its own.
+func StartWith(t testing.TB, server *redistest.Server, ruby string, args ...string) *Worker {
+	t.Helper()
 	path, err := exec.LookPath("sidekiq")
 	if err != nil {
 		t.Fatalf("sidekiqtest: %v\nhint: apt-get install ruby-sidekiq", err)
@@ -59,7 +66,7 @@ func Start(t testing.TB, server *redistest.Server, args ...string) *Worker {
 	log, err := os.Create(w.path("sidekiq.log"))
 	if err == nil {
 		defer log.Close()
-		err = os.WriteFile(app, []byte(program), 0o600)
+		err = os.WriteFile(app, []byte(program+ruby), 0o600)
 	}
 	if err != nil {
 		t.Fatalf("sidekiqtest: prepare: %v", err)
