@@ -41,12 +41,16 @@ var imports = map[string][]string{
 	"internal/spot":     {},
 	"internal/runner": {"store", "wire", "lifecycle", "internal/beat", "internal/control", "internal/crashpoint",
 		"internal/promote", "internal/rescue", "internal/verdict"},
+	"internal/proctitle": {},
 
 	".": {"store", "wire", "lifecycle", "internal/control", "internal/platform",
-		"internal/podcost", "internal/probe", "internal/protect", "internal/runner", "internal/sdnotify", "internal/spot", "internal/verdict"},
+		"internal/podcost", "internal/probe", "internal/proctitle", "internal/protect", "internal/runner", "internal/sdnotify", "internal/spot", "internal/verdict"},
 	"ebbtest": {".", "store", "store/memstore", "wire", "internal/verdict"},
 
+	"examples/moved-class": {".", "store/redisstore"},
+
 	// What only the command needs.
+	"internal/guard":     {"store", "wire", "internal/rescue"},
 	"internal/nearest":   {},
 	"internal/console":   {"charm.land/lipgloss/v2", "github.com/charmbracelet/colorprofile", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},
 	"internal/query":     {"store", "wire", "internal/nearest"},
@@ -65,7 +69,7 @@ var imports = map[string][]string{
 	"pid1":         {"stopseq", "golang.org/x/sys/unix"}, // it is all there is of ebb-init
 	"cmd/ebb-init": {"pid1"},
 	"cmd/ebb": {".", "store", "doctor", "pid1", "drain", "internal/platform", "stopseq", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
-		"internal/demo", "internal/export", "internal/load", "internal/metrics", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
+		"internal/demo", "internal/export", "internal/guard", "internal/load", "internal/metrics", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "github.com/rogpeppe/go-internal/diff"},
 
 	"store/storetest":      {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere

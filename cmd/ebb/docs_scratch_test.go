@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/storeurl"
 )
@@ -22,6 +23,8 @@ handlers:
   ResizeImage: {command: ["true"]}
   WelcomeJob: {command: ["true"]}
 `
+
+const exampleSidekiq = ":concurrency: 5\n:queues: [[critical, 2], default]\nproduction:\n  :concurrency: <%= ENV['THREADS'] %>\n"
 
 // exampleImage and exampleManifest are as ebb doctor likes them.
 const (
@@ -57,7 +60,7 @@ func scratch(t *testing.T, name string) string {
 	}
 	for file, text := range map[string]string{
 		"ebb.yml": exampleSettings, "deploy/ebb.yml": exampleSettings, "Dockerfile": exampleImage, "k8s/worker.yaml": exampleManifest, "jobs/jobs.go": string(jobs),
-		"tmp/.keep": "", "jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
+		"config/sidekiq.yml": exampleSidekiq, "tmp/.keep": "", "jobs.jsonl": `{"kind":"WelcomeJob","args":[44,"it"]}` + "\n",
 		"go.mod": "module example.com/shop\n\ngo 1.26.0\n\nrequire github.com/ebbjobs/ebb v0.0.0\n\nreplace github.com/ebbjobs/ebb => " + root + "\n",
 	} {
 		file = filepath.Join(dir, file)
@@ -68,6 +71,10 @@ func scratch(t *testing.T, name string) string {
 	switch {
 	case strings.HasPrefix(name, "ebb processes"):
 		actor(t, url)
+	case name == "ebb guard":
+		if err := os.WriteFile(filepath.Join(dir, storeFile), []byte(rubyAlone(t)), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	case name == "ebb rescue":
 		loser(t, url)
 	case name == "ebb restore":
@@ -82,6 +89,20 @@ func scratch(t *testing.T, name string) string {
 
 // hostOne is a process of the same host as the one that seed has leave.
 var hostOne = store.Presence{ID: "host-1:7:ba9876543210", Host: "host-1", PID: 7, Release: "v142", Concurrency: 2, State: "running"}
+
+// storeFile names the store of a folder whose examples want another one than SQLite.
+const storeFile = ".store"
+
+// rubyAlone starts a server on which a process of Ruby's runs a job, and returns its URL.
+func rubyAlone(t *testing.T) string {
+	t.Helper()
+	server := redistest.Start(t)
+	const id = "host-1:7:ba9876543210"
+	server.Do("SADD", "processes", id)
+	server.Do("HSET", id, "info", `{"hostname":"host-1","pid":7,"queues":["default"]}`, "beat", "1767225600.5", "quiet", "false")
+	server.Do("HSET", id+":work", "8c0", `{"queue":"default","payload":"{\"class\":\"SlowJob\",\"args\":[7],\"jid\":\"0199aa00bb00cc00dd000077\"}","run_at":1767225590}`)
+	return server.URL()
+}
 
 // actor plays a process that does what it is told, until the test ends.
 func actor(t *testing.T, url string) {

@@ -189,13 +189,16 @@ func TestEveryCommandHasExamples(t *testing.T) {
 	})
 }
 
+// longExamples are of commands that take their time, and have scripts.
+var longExamples = map[string]bool{"ebb bench": true, "ebb chaos": true, "ebb demo": true}
+
 // TestExamples runs every example of every command, those of one command one after
 // the other in a folder and a store of their own. Each ends with 0, unless its
 // comment says exit and another number.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	walk(commandTree(), func(c *cobra.Command) {
-		if c.HasExample() {
+		if c.HasExample() && !longExamples[c.CommandPath()] {
 			runLines(t, c.CommandPath(), strings.Split(c.Example, "\n"))
 		}
 	})
@@ -274,7 +277,7 @@ func runLine(t *testing.T, dir, line string) {
 		if c.Flags().Lookup("yes") != nil && !settled {
 			parts[i] = strings.TrimRight(part, " ") + " --yes "
 		}
-		endless = endless || c.Name() == "work" && !slices.Contains(rest, "--once") || strings.Contains(part, "--watch") || c.Name() == "follow"
+		endless = endless || c.Name() == "work" && !slices.Contains(rest, "--once") || c.CommandPath() == "ebb guard" && len(rest) == 0 || strings.Contains(part, "--watch") || c.Name() == "follow"
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -284,7 +287,11 @@ func runLine(t *testing.T, dir, line string) {
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", shell)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "EBB_STORE=sqlite:ebb.db", "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+filepath.Join(dir, "tmp"), // Go wants no module in there
+	url, err := os.ReadFile(filepath.Join(dir, storeFile))
+	if err != nil {
+		url = []byte("sqlite:ebb.db")
+	}
+	cmd.Env = append(os.Environ(), "EBB_STORE="+string(url), "EBB_GRACE=10s", "XDG_RUNTIME_DIR="+dir, "TMPDIR="+filepath.Join(dir, "tmp"), // Go wants no module in there
 		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 	var said output
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -305,7 +312,7 @@ func runLine(t *testing.T, dir, line string) {
 		}
 		cmd.Process.Signal(syscall.SIGTERM)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
 		t.Fatalf("%s: %v", line, err)
 	}

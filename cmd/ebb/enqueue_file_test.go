@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -350,11 +351,13 @@ func wait(t *testing.T, so func() bool) {
 	}
 }
 
+var bulkKills = flag.Int("bulk-kills", 4, "how often ebb enqueue --from is killed on each store")
+
 // TestBulkSurvivesKills kills ebb enqueue --from at random moments, goes on as often,
 // and then counts.
 func TestBulkSurvivesKills(t *testing.T) {
 	t.Parallel()
-	const kills = 20
+	kills := *bulkKills
 	seed := cmp.Or(uint64(time.Now().UnixNano()), 1)
 	for name, url := range map[string]func(*testing.T) string{
 		"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ebb.db") },
@@ -362,7 +365,7 @@ func TestBulkSurvivesKills(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lines := map[string]int{"sqlite": 60_000, "redis": 120_000}[name]
+			lines := kills * map[string]int{"sqlite": 3000, "redis": 6000}[name]
 			file, url := fileOf(t, lines), url(t)
 			s, err := storeurl.Open(t.Context(), url)
 			if err != nil {

@@ -151,7 +151,7 @@ func (r *rescuing) witnessed(ctx context.Context, identity string, died *rescue.
 		return err
 	}
 	switch {
-	case p.Lang == "ruby":
+	case p.Lang == "ruby" && !r.keeps(ctx, p.ID):
 		return nothing(shortID(p.ID) + " is Ruby's and holds nothing in ebb's keeping")
 	case r.lives(ctx, p):
 		return code(exitRefused, store.WithHint(fmt.Errorf("%s lives: its jobs would run twice", shortID(p.ID)), "end it first: ebb processes stop %s", shortID(p.ID)))
@@ -169,6 +169,13 @@ func (r *rescuing) witnessed(ctx context.Context, identity string, died *rescue.
 	return r.giveBack(ctx, "process "+string(p.ID), func(ctx context.Context) error {
 		return r.rest(ctx, store.Lost{ID: p.ID}, p.ID)
 	})
+}
+
+// keeps reports whether the store keeps what a process holds; of Ruby's it does with
+// ebb's fetch only.
+func (r *rescuing) keeps(ctx context.Context, id store.Identity) bool {
+	lost, err := r.s.Orphans(ctx, mostLost, id)
+	return err == nil && slices.ContainsFunc(lost, func(l store.Lost) bool { return l.ID == id })
 }
 
 // lives reports whether there is proof that a process runs. On Redis there is none
@@ -198,7 +205,7 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 	var names []string
 	jobs := int64(0)
 	for _, p := range processes {
-		if p.Lapsed && p.Lang != "ruby" {
+		if p.Lapsed {
 			names, jobs = append(names, shortID(p.ID)), jobs+p.Holds
 		}
 	}

@@ -25,8 +25,12 @@ func checkBoot(boot, identity string) error {
 }
 
 // bootEnded gives back what all processes hold that one init had started, whose end it
-// has seen.
+// has seen, and puts back what its child ran if that was Ruby's.
 func (r *rescuing) bootEnded(ctx context.Context, boot string, died *rescue.Death) error {
+	return r.childEnded(ctx, died, r.holdersEnded(ctx, boot, died))
+}
+
+func (r *rescuing) holdersEnded(ctx context.Context, boot string, died *rescue.Death) error {
 	processes, err := r.s.Processes(ctx)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ var outputs = map[string]func() (*jsonschema.Schema, error){
 	"config keys":      rowsOf[keyRow],
 	"doctor":           schemaOf[doctorReport],
 	"enqueue":          either(schemaOf[enqueued], schemaOf[fileResult]),
+	"guard":            rowsOf[rescuedRow],
 	"jobs bury":        schemaOf[changeResult],
 	"jobs delete":      schemaOf[changeResult],
 	"jobs ls":          rowsOf[jobRow],

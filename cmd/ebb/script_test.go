@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 		command.GuardMain()
 	}
 	completeWithin = time.Minute // a machine that does much else at once is no reason to fail
-	testscript.Main(m, map[string]func(){"ebb": main})
+	// ebb init runs ebb rescue as /proc/self/exe, which must not be all of these tests.
+	testscript.Main(m, map[string]func(){"ebb": main, "exe": main})
 }
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's own commands there

@@ -21,7 +21,7 @@ working folder. ebb config says which it was.
   sqlite:ebb.db                     a file, made when it is missing; for all processes
                                     of one machine, on a local disk
   sqlite:/var/lib/shop/jobs.db      the same, by its whole path
-  redis://:secret@cache:6379/0      Redis or Valkey from 7.0 on, shared with Ruby Sidekiq
+  redis://:secret@cache:6379/0      Redis from 6.2 on, or Valkey, shared with Ruby Sidekiq
   rediss://user:secret@cache:6380   with TLS
   redis-sentinel://host1:26379,host2:26379/mymaster/0
                                     whichever server is that master
@@ -63,20 +63,29 @@ whose name ends in _seconds.
 
 NO_COLOR, CLICOLOR_FORCE, TERM=dumb and COLUMNS are followed; where the locale is not
 UTF-8, ASCII is drawn.`)},
-	{"sharing-with-ruby", "One Redis for Go and Ruby Sidekiq", fixed(`A Redis that Sidekiq uses is a store of ebb as it is: the same keys, the same
-payloads. Each side enqueues for the other, and both see all jobs.
+	{"sharing-with-ruby", "One Redis for Go and Ruby Sidekiq", fixed(`A Redis that Sidekiq 6, 7 or 8 uses is a store of ebb as it is: the same keys, the
+same payloads. Each side enqueues for the other, and both see all jobs and processes.
+Name it by REDIS_URL or REDIS_PROVIDER, as Ruby does, or by --store. Both must name one
+database; a namespace is not supported.
 
   A kind is Ruby's class, and the arguments are those of perform. ebb vet prints the
   Ruby call for each kind that a Go program defines.
 
-  Both may fetch from a queue. A job whose kind has no handler in the process that
-  fetched it is put aside for five seconds, unchanged and unbilled, for others.
+  Give a class that moves to Go a queue of its own, which no Ruby process runs. Its
+  jobs in flight end where they began, failures included, and one line takes it back.
 
-  Jobs that Ruby runs are in Ruby's hands: its processes show in ebb processes, but
-  what they fetched is safe from a kill only if they use a reliable fetch.
+  Where both fetch from a queue, a job whose kind has no handler here is put aside for
+  at most five seconds, unchanged and unbilled, for others; jobs of a Pro batch are,
+  too. Ruby fails those whose class it does not know.
+
+  Jobs that Ruby runs are in Ruby's memory. ebb init and ebb drain end each deploy
+  without cutting one, ebb guard puts back what a killed process was last seen
+  running, and the gem in integrations/ruby keeps what it fetches in Redis.
 
 ebb work understands Sidekiq's -c -q -t -C -e -g -v and config/sidekiq.yml, so that a
-line of a Procfile carries over.`)},
+line of a Procfile carries over. ebb import makes an ebb.yml of them.
+
+The documents tell more: guides/share-redis.md, move-a-class.md, protect-sidekiq.md.`)},
 	{"ebb.yml", "The keys of the settings file", configKeys},
 }
 

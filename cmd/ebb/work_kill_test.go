@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,11 +30,15 @@ sleep 0.15
 echo "$EBB_JID" >> "$FOLDER/done"
 `
 
-// TestKilledWorkers kills ebb work in the middle of 50 shell jobs, 20 times, with
+// workerKills is how often a worker is killed on each store.
+var workerKills = flag.Int("worker-kills", 2, "how often ebb work is killed on each store")
+
+// TestKilledWorkers kills ebb work in the middle of 50 shell jobs, again and again, with
 // another worker beside it, and counts.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
-	const kills, jobs = 20, 50
+	const jobs = 50
+	kills := *workerKills
 	for name, url := range map[string]func(*testing.T) string{
 		"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ebb.db") },
 		"redis":  func(t *testing.T) string { return redistest.Start(t, redistest.AOF()).URL() },
@@ -59,7 +64,7 @@ func TestKilledWorkers(t *testing.T) {
 			}
 			// What was done and not acked when its worker was killed runs again: once the
 			// lease is over, or later if that was its second crash.
-			w.settle(kills * jobs)
+			w.settle(int64(kills * jobs))
 			for _, cmd := range []*exec.Cmd{first, second} {
 				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 					t.Fatal(err)

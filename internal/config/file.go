@@ -256,6 +256,9 @@ func (d *document) weighted(name string, weight *yaml.Node) (Queue, error) {
 	if weight.Kind != yaml.ScalarNode {
 		return q, fmt.Errorf("the weight of queue %s must be a whole number above zero, and is %s", name, describe(weight))
 	}
+	if d.symbols && weight.Value == "0" {
+		return q, nil // which is none, to Sidekiq
+	}
 	q.Weight, err = parseWeight(name, weight.Value)
 	return q, err
 }

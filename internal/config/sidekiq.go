@@ -28,6 +28,22 @@ func isSidekiq(name string, text []byte) bool {
 	return strings.Contains(filepath.Base(name), "sidekiq") || symbolKey.Match(text)
 }
 
+// meaningless says why a key of Sidekiq's own means nothing here.
+var meaningless = map[string]string{
+	"strict":                          "Sidekiq passes over it, too, and has queues without weights in strict order",
+	"environment":                     "-e, APP_ENV, RAILS_ENV or RACK_ENV choose the section",
+	"require":                         "no Ruby is loaded here",
+	"max_retries":                     "each kind of job says how often it is tried again, and 25 times if it does not",
+	"average_scheduled_poll_interval": "jobs start within moments of when they are due",
+	"poll_interval_average":           "jobs start within moments of when they are due",
+	"poll_interval":                   "jobs start within moments of when they are due",
+	"pidfile":                         "ebb processes ls shows the number of a process",
+	"logfile":                         "logs go to standard error",
+	"daemon":                          "ebb stays in the foreground",
+	"namespace":                       "keys have no prefix, as in Sidekiq from 7.0 on",
+	"limits":                          "a group has slots of its own",
+}
+
 // sidekiq reads a sidekiq.yml: its own keys, and over them those of the section that
 // the environment chooses. Capsules become groups that all run. What other gems
 // keep in the file is passed over, with a warning.
@@ -39,26 +55,58 @@ func (l *loader) sidekiq(name string, text []byte) {
 			"write the value itself, or give it by a flag or an EBB_ variable")
 		return
 	}
+	d, list := l.sidekiqFields(name, text)
+	for _, f := range list {
+		l.sidekiqKey(d, f)
+	}
+	l.besideCapsules()
+	d.report()
+}
+
+// sidekiqFields are the keys of a sidekiq.yml that count.
+func (l *loader) sidekiqFields(name string, text []byte) (*document, []field) {
 	l.s.section = cmp.Or(l.in.Environment, l.in.Getenv("APP_ENV"), l.in.Getenv("RAILS_ENV"), l.in.Getenv("RACK_ENV"), "development")
 	d := &document{name: name, symbols: true, tell: l.tell}
-	defer d.report()
 	if !d.parse(text) || d.root == nil {
-		return
+		return d, nil
 	}
 	list := d.fields(d.root, "keys and values")
-	if i := slices.IndexFunc(list, func(f field) bool { return f.name == l.s.section && f.value.Kind == yaml.MappingNode }); i >= 0 {
+	if i := slices.IndexFunc(list, l.isChosen); i >= 0 {
 		for _, over := range d.fields(list[i].value, "") {
 			list = slices.DeleteFunc(list, func(f field) bool { return f.name == over.name })
 			list = append(list, over)
 		}
 	}
-	for _, f := range list {
-		l.sidekiqKey(d, f)
+	return d, list
+}
+
+// isChosen recognises the section that counts.
+func (l *loader) isChosen(f field) bool {
+	return f.name == l.s.section && f.value.Kind == yaml.MappingNode
+}
+
+// besideCapsules is for the queues that Sidekiq runs beside its capsules: what the file
+// has on its first level, unless there is a capsule of the name under which Sidekiq
+// itself keeps that.
+func (l *loader) besideCapsules() {
+	if len(l.s.Groups) == 0 {
+		return
 	}
-	if _, queues := l.s.from["queues"]; !queues && len(l.s.Groups) > 0 {
-		l.s.Queues, l.s.from["queues"] = []Queue{{Name: "default"}}, origin{rank: fromFile, source: "default, as Sidekiq's"}
+	if slices.ContainsFunc(l.s.Groups, func(g Group) bool { return g.Name == ownCapsule }) {
+		l.s.Queues = nil
+		delete(l.s.from, "queues")
+	} else if _, queues := l.s.from["queues"]; !queues {
+		l.s.Queues, l.s.from["queues"] = []Queue{{Name: "default"}}, origin{rank: fromFile, source: asSidekiq}
 	}
 }
+
+const (
+	// ownCapsule is what Sidekiq, and the library, call the queues that are in no other
+	// capsule.
+	ownCapsule = "default"
+	// asSidekiq is where these come from if nobody has said them.
+	asSidekiq = "default, as Sidekiq's"
+)
 
 func (l *loader) sidekiqKey(d *document, f field) {
 	name, known := sidekiqKeys[f.name]
@@ -75,10 +123,18 @@ func (l *loader) sidekiqKey(d *document, f field) {
 		if text, ok := d.scalar(f.value, "true or false"); ok && text == "true" {
 			l.give(plain("log.level"), d.origin(f.key), "debug")
 		}
-	case known || f.value.Kind == yaml.MappingNode && d.isSection(f.value):
+	case known || l.isChosen(f) || f.value.Kind == yaml.MappingNode && d.isSection(f.value):
 	default:
-		l.s.Warnings = append(l.s.Warnings, Problem{d.place(f.key), f.name + " means nothing here and is passed over"})
+		l.s.Warnings = append(l.s.Warnings, Problem{d.place(f.key), meansNothing(f.name)})
 	}
+}
+
+func meansNothing(name string) string {
+	text := name + " means nothing here and is passed over"
+	if why := meaningless[name]; why != "" {
+		text += ": " + why
+	}
+	return text
 }
 
 // isSection recognises the section of another environment.

@@ -75,7 +75,7 @@ func TestSidekiqSettings(t *testing.T) {
 			}
 			want := []Problem{
 				{"sidekiq.yml:11:1", "scheduler means nothing here and is passed over"},
-				{"sidekiq.yml:13:1", "max_retries means nothing here and is passed over"},
+				{"sidekiq.yml:13:1", "max_retries means nothing here and is passed over: each kind of job says how often it is tried again, and 25 times if it does not"},
 			}
 			if diff := cmp.Diff(want, s.Warnings); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -96,6 +96,29 @@ func TestSidekiqByItsKeys(t *testing.T) {
 	// Sidekiq's own threads run the queue default beside all capsules.
 	if got := s.Process().Queues; len(got) != 1 || got[0] != "default" {
 		t.Errorf("queues are %v", got)
+	}
+}
+
+// A weight of 0 is none to Sidekiq, whose order is strict if no queue has another.
+func TestSidekiqWeightOfZero(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]map[string]int{
+		":queues: [[a, 0], b]":      nil,
+		":queues: [[a, 0], [b, 2]]": {"a": 1, "b": 2},
+	} {
+		if diff := cmp.Diff(want, mustLoad(t, Input{}, text).Process().Weights); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", text, diff)
+		}
+	}
+}
+
+// A capsule of the name default is Sidekiq's own, and nothing runs beside it.
+func TestSidekiqOwnCapsule(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, Input{}, ":queues: [a]\n:capsules:\n  default: {queues: [b], concurrency: 3}\n").Process()
+	want := []ebb.Group{{Name: "default", Queues: []string{"b"}, Concurrency: 3}}
+	if diff := cmp.Diff(want, c.Groups); diff != "" || c.Queues != nil {
+		t.Errorf("queues %v beside, -want +got:\n%s", c.Queues, diff)
 	}
 }
 
@@ -131,7 +154,7 @@ func TestSidekiqMistakes(t *testing.T) {
 		"ERB in the first column": {"<% x %>", []string{
 			"sidekiq.yml:1:1: this is ERB, which is a program in Ruby and is not run here: write the value itself, or give it by a flag or an EBB_ variable"}},
 		"a value":   {":concurrency: many", []string{`sidekiq.yml:1:15: concurrency: want a whole number above zero, got "many"`}},
-		"weight 0":  {":queues:\n- [a, 0]\n", []string{`sidekiq.yml:2:3: the weight of queue a must be a whole number above zero, and is "0"`}},
+		"weight -1": {":queues:\n- [a, -1]\n", []string{`sidekiq.yml:2:3: the weight of queue a must be a whole number above zero, and is "-1"`}},
 		"a capsule": {":capsules:\n  one: {concurrency: 3}\n", []string{`sidekiq.yml:2:3: the group one has no queues`}},
 	} {
 		t.Run(name, func(t *testing.T) {
