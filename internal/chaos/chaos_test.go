@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	lasts = flag.Duration("chaos.for", 10*time.Second, "how long each kind of store is disturbed")
+	lasts = flag.Duration("chaos.for", 4*time.Second, "how long each kind of store is disturbed")
 	seed  = flag.Uint64("chaos.seed", 4, "the plan")
 	lease = flag.Duration("chaos.lease", 3*time.Second, "lease of the workers")
 )

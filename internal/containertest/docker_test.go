@@ -116,13 +116,15 @@ func docker(t *testing.T, args ...string) string {
 	return out
 }
 
-// image returns the one image of all tests, built FROM scratch: ebb, and a shell.
+// image returns the one image of all tests, built FROM scratch: ebb, a worker and a shell.
 var image = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(host.dir, "image")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	for name, program := range map[string]string{"ebb": "./cmd/ebb", "ebb-init": "./cmd/ebb-init"} {
+	for name, program := range map[string]string{
+		"ebb": "./cmd/ebb", "ebb-init": "./cmd/ebb-init", "hungry": "./internal/containertest/testdata/hungry",
+	} {
 		build := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, name), program)
 		build.Dir = filepath.Join("..", "..")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -139,7 +141,7 @@ var image = sync.OnceValues(func() (string, error) {
 	for _, applet := range []string{"sh", "sleep", "cat", "mv"} {
 		err = errors.Join(err, os.Symlink("busybox", filepath.Join(bin, applet)))
 	}
-	const dockerfile = "FROM scratch\nCOPY ebb ebb-init /\nCOPY bin /bin\n"
+	const dockerfile = "FROM scratch\nCOPY ebb ebb-init hungry /\nCOPY bin /bin\n"
 	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644)); err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 )
 
 var (
-	jobs   = flag.Int("crash.jobs", 2000, "jobs to push at least")
-	rounds = flag.Int("crash.rounds", 2, "kills at each point, and twice as many at any moment")
+	jobs   = flag.Int("crash.jobs", 500, "jobs to push at least")
+	rounds = flag.Int("crash.rounds", 1, "kills at each point, and twice as many at any moment")
 	seed   = flag.Uint64("crash.seed", 0, "of the order and moments of the kills; 0: any")
 )
 
@@ -40,10 +41,12 @@ var workerPoints = []string{
 }
 
 func TestCrashSQLite(t *testing.T) {
+	t.Parallel()
 	crash(t, "sqlite:"+filepath.Join(t.TempDir(), "ebb.db"))
 }
 
 func TestCrashRedis(t *testing.T) {
+	t.Parallel()
 	crash(t, redistest.Start(t, redistest.AOF()).URL())
 }
 
@@ -62,16 +65,11 @@ type theatre struct {
 }
 
 func crash(t *testing.T, url string) {
-	if *seed == 0 {
-		*seed = rand.Uint64()
-	}
-	if testing.Short() {
-		*jobs, *rounds = min(*jobs, 500), 1
-	}
-	t.Logf("seed %d", *seed)
+	seed := cmp.Or(*seed, rand.Uint64())
+	t.Logf("seed %d", seed)
 	began := time.Now()
 	th := &theatre{
-		T: t, url: url, dir: t.TempDir(), rng: rand.New(rand.NewPCG(*seed, 0)),
+		T: t, url: url, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)),
 		killed: map[int]bool{}, kills: map[string]int{},
 	}
 	st, err := store.Open(t.Context(), url)

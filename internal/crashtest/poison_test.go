@@ -3,6 +3,7 @@ package crashtest
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"iter"
 	"os"
@@ -94,6 +95,8 @@ func (s spec) runMixed() error {
 	}))
 	return p.Run(ctx)
 }
+
+var restarts = flag.Int("crash.restarts", 2, "how often three workers are replaced in a row")
 
 // TestPoison has each store judge what crashes. All of it at once, whatever the number
 // of processors: it is nearly nothing but waiting.
@@ -244,7 +247,7 @@ func reportOf(t *testing.T, stops func(context.Context) iter.Seq2[store.StopRepo
 	return store.StopReport{}
 }
 
-// roll replaces three workers with long jobs one after the other, five times in a row:
+// roll replaces three workers with long jobs one after the other, again and again:
 // nothing is buried, and nothing billed.
 func roll(t *testing.T, url string, signals ...syscall.Signal) {
 	th, client := stage(t, url)
@@ -260,7 +263,7 @@ func roll(t *testing.T, url string, signals ...syscall.Signal) {
 		stats, err := client.Store().Stats(t.Context())
 		return err == nil && stats.Held == jobs
 	})
-	for range 5 {
+	for range *restarts {
 		for i := range fleet {
 			next := th.start(spec{Role: mixed})
 			for n, s := range signals {
@@ -283,7 +286,7 @@ func roll(t *testing.T, url string, signals ...syscall.Signal) {
 		t.Fatal(err)
 	}
 	if stats.Dead > 0 || stats.Failed > 0 || stats.Retrying > 0 || stats.Ready+stats.Held+stats.Scheduled != jobs {
-		t.Errorf("after five restarts: %+v", stats)
+		t.Errorf("after %d restarts: %+v", *restarts, stats)
 	}
 	var interrupted int
 	th.await("report of each job that the restarts met", time.Minute, func() bool {

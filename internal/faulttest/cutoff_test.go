@@ -11,8 +11,7 @@ import (
 
 // outages of one process, while the store is there for others.
 var outages = map[string]netfault.State{
-	"a cable is out": {Hold: true},   // and no end of a connection is seen
-	"a port is shut": {Refuse: true}, // and all see it
+	"a cable is out": {Hold: true}, // and no end of a connection is seen
 }
 
 // through returns the way to the server that a test can cut, and its URL.

@@ -10,7 +10,7 @@ import (
 	"github.com/ebbjobs/ebb/internal/redistest"
 )
 
-var serverKills = flag.Int("faults.kills", 8, "how often a server is killed for each of its settings")
+var serverKills = flag.Int("faults.kills", 2, "how often a server is killed for each of its settings")
 
 // kept makes a server keep an append-only file that is synced as fsync says.
 func kept(fsync string) redistest.Option {

@@ -2,7 +2,6 @@ package faulttest
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -209,33 +208,34 @@ func TestLateOwnerIsRefused(t *testing.T) {
 	})
 }
 
+// company is who else is there while a process is frozen.
+type company struct {
+	lease     time.Duration   // of another process; 0: there is none yet
+	meanwhile func(v *rivals) // until the frozen one is thawed
+}
+
+const look = 1500 * time.Millisecond // within which a rescuer looks
+
+var companies = map[string]company{
+	"alone": {0, (*rivals).lapsed},
+	// It cannot know yet whether the store was away.
+	"beside one that has only just come": {0, func(v *rivals) {
+		v.lapsed()
+		v.watch(ebb.LeaseConfig{TTL: time.Minute})
+		<-time.After(look)
+	}},
+}
+
+// lapsed waits until the lease of the late one has ended.
+func (v *rivals) lapsed() {
+	v.Helper()
+	v.await("lapsed lease", func() bool { return v.late.record().Lapsed })
+}
+
 // A lease that has ended is no loss where nobody takes the jobs.
 func TestFrozenProcessKeepsWhatNobodyTook(t *testing.T) {
 	t.Parallel()
-	const look = 1500 * time.Millisecond // within which a rescuer looks
-	lapsed := func(v *rivals) { v.await("lapsed lease", func() bool { return v.late.record().Lapsed }) }
-	type company struct {
-		lease     time.Duration   // of another process; 0: there is none yet
-		meanwhile func(v *rivals) // until the frozen one is thawed
-	}
-	others := map[string]company{
-		"alone": {0, lapsed},
-		// It cannot know yet whether the store was away.
-		"beside one that has only just come": {0, func(v *rivals) {
-			lapsed(v)
-			v.watch(ebb.LeaseConfig{TTL: time.Minute})
-			<-time.After(look)
-		}},
-		// It knows that the store was.
-		"beside one whose store was away": {2 * shortLease.TTL, func(v *rivals) {
-			v.server.Pause()
-			<-time.After(shortLease.TTL + time.Second)
-			v.server.Resume()
-			lapsed(v)
-			<-time.After(look)
-		}},
-	}
-	together(t, others, func(t *testing.T, other company) {
+	together(t, companies, func(t *testing.T, other company) {
 		v := onRedis(t, redistest.AOF()).rivals("", shortLease)
 		v.begin(endsWell, endsSaved, endsTold)
 		if other.lease > 0 {
@@ -273,27 +273,4 @@ func (v *rivals) keeps(leases int) {
 	v.healthy(queue)
 	v.late.saysOnce(leases, 0)
 	v.late.stop()
-}
-
-// On SQLite the lock says that a frozen process lives. It is waited for, and named,
-// and no job ends because of its lease.
-func TestFrozenProcessIsWaitedForOnSQLite(t *testing.T) {
-	t.Parallel()
-	s := open(t, "sqlite:"+filepath.Join(t.TempDir(), "ebb.db"), nil)
-	lease := shortLease
-	lease.CutOff = ebb.EndJobs
-	v := s.rivals("", lease)
-	v.begin(endsWell, endsSaved, endsTold)
-	v.watch(ownLease)
-	v.late.freeze()
-	v.late.give(during)
-	v.await("frozen process", func() bool { return v.late.record().Frozen })
-	<-time.After(2 * shortLease.TTL)
-	if p := v.late.record(); !p.Frozen || p.Lapsed || p.Holds != int64(len(v.jobs)) {
-		t.Errorf("the frozen process shows as %+v", p)
-	}
-	v.since("while it is frozen", store.Books{Held: int64(len(v.jobs))})
-	v.late.thaw()
-	v.other.stop() // all that is done from here on is the late one's
-	v.keeps(0)
 }

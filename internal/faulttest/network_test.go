@@ -26,37 +26,23 @@ type trouble struct {
 	with  func(way *netfault.Proxy, cut bool)
 }
 
+var troubles = map[string]trouble{
+	"connections are reset": {30, func(way *netfault.Proxy, _ bool) { way.Cut() }},
+	"connections are refused": {8, func(way *netfault.Proxy, _ bool) {
+		way.Set(netfault.State{Refuse: true})
+		<-time.After(rand.N(500 * time.Millisecond))
+	}},
+	"replies are lost": {12, func(way *netfault.Proxy, _ bool) {
+		way.Set(netfault.State{Mute: true})
+		<-time.After(rand.N(300 * time.Millisecond))
+	}},
+}
+
 // Whatever the network does between a server and those who use it, every job is
 // stored once and runs once. Each has a way of its own: what fails for some works for
 // others, who must leave their jobs alone.
 func TestTheNetworkFails(t *testing.T) {
 	t.Parallel()
-	// Longer than a reply is waited for, and than a beat, and shorter than a lease.
-	const long = 6 * time.Second
-	troubles := map[string]trouble{
-		"connections are reset": {30, func(way *netfault.Proxy, _ bool) { way.Cut() }},
-		"connections are refused": {8, func(way *netfault.Proxy, _ bool) {
-			way.Set(netfault.State{Refuse: true})
-			<-time.After(rand.N(500 * time.Millisecond))
-		}},
-		"half a second each way, and resets": {1, func(way *netfault.Proxy, _ bool) {
-			way.Set(netfault.State{Delay: 500 * time.Millisecond})
-			for range 3 {
-				<-time.After(long / 4)
-				way.Cut()
-			}
-		}},
-		"replies are lost": {12, func(way *netfault.Proxy, _ bool) {
-			way.Set(netfault.State{Mute: true})
-			<-time.After(rand.N(300 * time.Millisecond))
-		}},
-		"nothing arrives, or only after it was given up": {1, func(way *netfault.Proxy, cut bool) {
-			way.Set(netfault.State{Hold: true})
-			if <-time.After(long); cut {
-				way.Cut()
-			}
-		}},
-	}
 	together(t, troubles, func(t *testing.T, trouble trouble) {
 		f := onRedis(t).traffic()
 		var ways []*netfault.Proxy

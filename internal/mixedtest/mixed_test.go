@@ -26,15 +26,17 @@ func onBoth(t *testing.T, test func(*site)) {
 	}
 }
 
+// ends are how workers end, one after the other, beginning with one of the old release.
+var ends = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}
+
 // TestSideBySide ends workers of both releases in turn, while one of the other
 // release runs beside them and then takes over alone.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(s *site) {
-		const steps = 4
 		l := ledger{site: s, killed: map[int]int{}}
 		leaving := s.work(older)
-		for i, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGTERM} {
+		for i, sig := range ends {
 			// What only the one that leaves can have begun …
 			mine := slices.Concat(
 				s.enqueue(leaving.release.other(), 1, "Carries"),
@@ -68,7 +70,7 @@ func TestSideBySide(t *testing.T) {
 		}
 		s.ebb(newer, "", "wait", "--for", "idle", "--timeout", "1m")
 		leaving.end(syscall.SIGTERM)
-		l.close(steps)
+		l.close(int64(len(ends)))
 	})
 }
 

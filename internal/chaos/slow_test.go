@@ -1,0 +1,7 @@
+//go:build slow
+
+package chaos
+
+import "time"
+
+func init() { *lasts = 10 * time.Second }
