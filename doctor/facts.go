@@ -115,8 +115,9 @@ type script struct {
 
 // recipe is a shell's text in a Makefile or a pipeline.
 type recipe struct {
-	at   Place // of its first line
-	path shellPath
+	at    Place // of its first line
+	path  shellPath
+	limit span // when the pipeline ends it; zero: not told
 }
 
 // calls visits what all scripts and recipes call.

@@ -20,8 +20,8 @@ var platformRules = []Rule{
 		"While the old workers drain for as long as their grace allows, nobody works on the queue.",
 		"RollingUpdate with maxSurge.", workers(rolloutStandsStill)},
 	{"D52", Warn, "a rollout that is given up before a drain can end",
-		"progressDeadlineSeconds, helm --timeout or kubectl rollout status --timeout below the grace: the rollout counts as failed while old workers still drain, and pipelines roll it back.",
-		"Both above the grace.", progressTooShort},
+		"progressDeadlineSeconds, helm --timeout, kubectl rollout status --timeout or the timeout of the pipeline that waits, below the grace: the rollout counts as failed while old workers still drain, and is rolled back.",
+		"All of them above the grace.", progressTooShort},
 	{"D54", Info, "no budget for disruptions, or one that allows none",
 		"Without a PodDisruptionBudget a drain of nodes may take all workers at once; one that allows no disruption blocks it until somebody forces it, with a grace of 0.",
 		"maxUnavailable: 1.", budgets},
@@ -77,17 +77,34 @@ func progressTooShort(f *facts, tell func(Finding)) {
 			tell(Finding{At: at, Effect: fmt.Sprintf("%s gives up after %s while workers drain for %s", baseName(words[0]), spell(waits), spell(longest)), Fix: fmt.Sprintf("--timeout %ds", wholeSeconds(longest)+300)})
 		}
 	})
+	for _, r := range f.recipes {
+		if r.limit.known() && r.limit.value < longest && slices.ContainsFunc(r.path.calls, func(c call) bool { return awaitsRollout(c.words) }) {
+			enough := fmt.Sprint(int((longest+5*time.Minute-1)/time.Minute) + 1)
+			if r.limit.written == "timeout" {
+				enough += " minutes"
+			}
+			tell(Finding{At: r.limit.at, Effect: fmt.Sprintf("the pipeline gives up after %s while workers drain for %s", spell(r.limit.value), spell(longest)), Fix: r.limit.written + ": " + enough})
+		}
+	}
 }
 
-// rolloutWait is how long a command waits for a rollout. helm waits only if told to, and
-// for 5 minutes then. (Helm, helm upgrade.)
-func rolloutWait(words []string) (most time.Duration, ok bool) {
+// awaitsRollout says that a command returns when a rollout is over. helm waits only if
+// told to.
+func awaitsRollout(words []string) bool {
 	switch baseName(words[0]) {
 	case "helm":
-		most = 5 * time.Minute
-		ok = slices.ContainsFunc(words, func(w string) bool { return w == "--atomic" || w == "--wait" || strings.HasPrefix(w, "--wait=") })
+		return slices.ContainsFunc(words, func(w string) bool { return w == "--atomic" || w == "--wait" || strings.HasPrefix(w, "--wait=") })
 	case "kubectl":
-		ok = slices.Contains(words, "rollout") && slices.Contains(words, "status") && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--timeout") })
+		return slices.Contains(words, "rollout") && slices.Contains(words, "status")
+	}
+	return false
+}
+
+// rolloutWait is how long a command waits for a rollout at most: helm for 5 minutes unless
+// told, kubectl without an end. (Helm, helm upgrade.)
+func rolloutWait(words []string) (most time.Duration, ok bool) {
+	if ok = awaitsRollout(words); ok && baseName(words[0]) == "helm" {
+		most = 5 * time.Minute
 	}
 	for i, w := range words {
 		name, value, joined := strings.Cut(w, "=")
@@ -103,7 +120,7 @@ func rolloutWait(words []string) (most time.Duration, ok bool) {
 			return 0, false // not known before it runs, or without an end
 		}
 	}
-	return most, ok
+	return most, ok && most > 0
 }
 
 func deadlineTooShort(_ *facts, w *workload, tell func(Finding)) {
