@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/config"
 	"github.com/ebbjobs/ebb/internal/guard"
+	"github.com/ebbjobs/ebb/internal/promote"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -27,6 +31,9 @@ A process of Ruby's says every 5 s (Sidekiq 6) or 10 s (7 and 8) what it runs; a
 minute after the last time it counts as gone. A job that was younger is not known to
 anybody and is lost; one that ended since then runs once more. Processes with a fetch
 that keeps jobs, ebb's or that of Sidekiq Pro, need no guard and are left alone.
+
+While it runs, jobs that are due are put into their queues by it, and not by Ruby's
+scheduler, which loses the one that it has in its hands when it is killed.
 
 Any number of guards may run, and any may be killed: what they know is in the store.
 TERM or INT ends one at once. With --once it looks, waits at most 20 s for those that
@@ -61,7 +68,10 @@ has ended. If it has not, its jobs run twice.`,
 			defer out.close()
 			g.Log, _ = a.workLog(settings, out)
 			g.Log.Info("guard looks after Ruby's processes", "store", s.Describe().URL)
+			var beside sync.WaitGroup
+			beside.Go(func() { promoterOf(s, g).Run(ctx) })
 			g.Run(ctx)
+			beside.Wait()
 			return nil
 		},
 	}
@@ -70,6 +80,23 @@ has ended. If it has not, its jobs run twice.`,
 	cmd.Flags().BoolVar(&once, "once", false, "look, put back what there is to put back, and end")
 	cmd.Flags().StringVar(&gone, "gone", "", "the process whose end you have seen: its `ID`, or host:pid")
 	return cmd
+}
+
+// promoterOf moves jobs that are due to their queues, as every process of ebb's does: in
+// one step, where Ruby's own scheduler has two and can be killed in between. The dead set
+// is Ruby's to trim.
+func promoterOf(s store.Keeper, g *guard.Guard) *promote.Loop {
+	failed := false
+	return &promote.Loop{
+		Keeper: s,
+		What:   store.Promotion{By: g.By, DeadMax: math.MaxInt32, DeadAge: math.MaxInt64},
+		Note: func(_ time.Time, err error) {
+			if err != nil && !failed {
+				g.Log.Error("due jobs are left to Ruby; trying on", "cause", err)
+			}
+			failed = err != nil
+		},
+	}
 }
 
 // rubyStore is a store that has Ruby's processes in it.
