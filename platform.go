@@ -61,7 +61,7 @@ type companion func(ctx context.Context, r *runner.Runner)
 // cannot be made is a warning.
 func (p *Process) speak(o *runner.Options) (companions []companion, warnings []string) {
 	failed := func(err error) { warnings = append(warnings, err.Error()) }
-	if c := titled(o); c != nil {
+	if c := titled(o, p.client.store.Describe().RubyShares); c != nil {
 		companions = append(companions, c)
 	}
 	if !o.Embedded { // else the program itself says when it is ready

@@ -62,8 +62,9 @@ func NewProcess(client *Client, config Config) *Process {
 // INT from a terminal, a second after the first, ends at once. The end of ctx begins
 // the stop, too. It does not end jobs: these have their own time, see [StopConfig].
 //
-// On Linux ps shows what the process does in place of its arguments, in the form of
-// Sidekiq's "sidekiq 8.1.7 ebb shop [2 of 10 busy] stopping", unless EBB_TITLE is off.
+// On a Redis that Ruby can share, ps shows on Linux what the process does in place of its
+// arguments, in the form of Sidekiq's "sidekiq 8.1.7 ebb shop [2 of 10 busy] stopping",
+// unless EBB_TITLE is off.
 // Nothing changes for the program itself: os.Args and the environment stay.
 //
 // A worker's main returns when Run has returned. A second Run is an error.

@@ -24,9 +24,10 @@ const titleEvery = 500 * time.Millisecond
 //
 //	sidekiq 8.1.7 ebb shop [2 of 10 busy] stopping
 //
-// It returns nil if EBB_TITLE is off, or if there is no room even without the tag.
-func titled(o *runner.Options) companion {
-	if o.Embedded || os.Getenv("EBB_TITLE") == "off" {
+// It returns nil where Ruby is not, if EBB_TITLE is off, or if there is no room even
+// without the tag.
+func titled(o *runner.Options, ruby bool) companion {
+	if !ruby || o.Embedded || os.Getenv("EBB_TITLE") == "off" {
 		return nil
 	}
 	slots := o.Self.Concurrency

@@ -221,7 +221,7 @@ func TestFetchFromStartToEnd(t *testing.T) {
 		t.Fatalf("%d processes, want one: %+v", len(shown), shown)
 	}
 	got := shown[0]
-	if got.Lang != "ruby" || got.PID != w.PID || got.Holds != 1 || got.State != "running" || got.Concurrency != 2 || got.Lapsed ||
+	if got.Lang != "ruby" || got.PID != w.PID || got.Holds != 1 || got.State != "running" || got.Concurrency != 2 || got.RSS < 10<<20 || got.Lapsed ||
 		got.Busy[0].JID != long || got.Busy[0].Kind != "OtherJob" || len(got.Groups) != 1 || len(got.Groups[0].Queues) != 2 {
 		t.Errorf("shown as %+v", got)
 	}

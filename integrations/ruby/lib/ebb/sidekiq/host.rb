@@ -75,7 +75,7 @@ module Ebb
           id: identity, host: identity[/\A[^:]*/], pid: ::Process.pid, tag: options[:tag], version: "sidekiq #{::Sidekiq::VERSION}",
           labels: options[:labels].to_a, started: @started.utc.iso8601(6), state: state, lang: "ruby",
           concurrency: groups.sum { |_, threads, _, _| threads }, groups: groups.map { |group| show(*group) },
-          busy: busy.map(&:to_h), at: Time.now.to_f, ttl: Keeper::TTL
+          rss: memory, busy: busy.map(&:to_h), at: Time.now.to_f, ttl: Keeper::TTL
         )
       end
 
@@ -83,6 +83,13 @@ module Ebb
 
       def options
         @config.respond_to?(:[]) ? @config : @config.options
+      end
+
+      # memory is what is resident, in bytes; 0 where the system does not tell.
+      def memory
+        File.read("/proc/self/status")[/^VmRSS:\s+(\d+)/, 1].to_i * 1024
+      rescue SystemCallError
+        0
       end
 
       def show(name, threads, queues, strict)
