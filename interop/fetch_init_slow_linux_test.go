@@ -96,10 +96,10 @@ end
 	p.await("the process below init", func() bool {
 		all, err := p.client.Store().Processes(t.Context())
 		p.must(err)
-		if len(all) == 1 {
+		if len(all) == 1 && all[0].Concurrency > 0 { // it says who it is a moment after it is there
 			child = all[0]
 		}
-		return child.ID != ""
+		return child.PID > 1
 	})
 	if child.ID.Boot() == "" {
 		t.Errorf("its identity %s does not end in a word of its init", child.ID)

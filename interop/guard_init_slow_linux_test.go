@@ -36,7 +36,7 @@ func TestInitPutsBackWhatItsRubyRan(t *testing.T) {
 	if err := init.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { init.Process.Kill() })
+	t.Cleanup(func() { init.Process.Signal(syscall.SIGTERM) }) // a KILL would leave its child behind
 
 	const jid = "aaaaaaaaaaaaaaaaaaaaaaaa"
 	server.Do("LPUSH", "queue:default", `{"class":"SleepJob","args":[3600],"jid":"`+jid+`","retry":true}`)

@@ -41,12 +41,10 @@ var workerPoints = []string{
 }
 
 func TestCrashSQLite(t *testing.T) {
-	t.Parallel()
 	crash(t, "sqlite:"+filepath.Join(t.TempDir(), "ebb.db"))
 }
 
 func TestCrashRedis(t *testing.T) {
-	t.Parallel()
 	crash(t, redistest.Start(t, redistest.AOF()).URL())
 }
 

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && slow
 
 package mixedtest
 
@@ -26,8 +26,9 @@ func onBoth(t *testing.T, test func(*site)) {
 	}
 }
 
-// ends are how workers end, one after the other, beginning with one of the old release.
-var ends = []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}
+// ends are how workers end, one after the other, beginning with one of the old release:
+// each release in each way.
+var ends = []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGTERM}
 
 // TestSideBySide ends workers of both releases in turn, while one of the other
 // release runs beside them and then takes over alone.

@@ -84,7 +84,7 @@ func (s *Store) processes(ctx context.Context) ([]store.Process, error) {
 	}
 	var processes []store.Process
 	for id, ls := range leases {
-		p := store.Process{Presence: store.Presence{ID: id}, Lang: "go", Holds: holds[id]}
+		p := store.Process{Presence: store.Presence{ID: id, Host: id.Host(), PID: id.PID()}, Lang: "go", Holds: holds[id]}
 		end := slices.MaxFunc(ls, func(a, b lease) int { return cmp.Compare(a.end, b.end) }).end
 		p.Lapsed = end <= now
 		if seen, ok := readPresence([]byte(shown[string(id)])); ok {
