@@ -117,9 +117,7 @@ end
 	if books := ebbCommand(t, p.server, "books", "-o", "jsonl"); !strings.Contains(books, `"held":1`) || !strings.Contains(books, `"custody_missing":0`) {
 		t.Errorf("ebb books says\n%s", books)
 	}
-	if err := syscall.Kill(child.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	signalPID(t, child.PID, syscall.SIGKILL)
 	at := time.Now()
 	other.Await("the job's second run", func() bool { return begun(jid, other) == 1 })
 	t.Logf("KILL of a Ruby worker below ebb init: the job runs again after %.2f s", time.Since(at).Seconds())

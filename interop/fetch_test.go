@@ -61,8 +61,18 @@ func kill(t testing.TB, w *sidekiqtest.Worker) {
 
 func signal(t testing.TB, w *sidekiqtest.Worker, sig syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(w.PID, sig); err != nil {
-		t.Fatal(err)
+	signalPID(t, w.PID, sig)
+}
+
+// signalPID takes no number that stands for several processes: 0 is all those around
+// this test.
+func signalPID(t testing.TB, pid int, sig syscall.Signal) {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("no process has the number %d", pid)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatalf("signal %d: %v", pid, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,9 +46,7 @@ func TestInitPutsBackWhatItsRubyRan(t *testing.T) {
 			t.Fatal("no beat tells of the job")
 		}
 	}
-	if err := syscall.Kill(id.PID(), syscall.SIGKILL); err != nil {
-		t.Fatalf("kill %s: %v", strconv.Itoa(id.PID()), err)
-	}
+	signalPID(t, id.PID(), syscall.SIGKILL)
 	killed := time.Now()
 	for deadline := time.Now().Add(30 * time.Second); server.Do("LLEN", "queue:default") != "1"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -5,12 +5,10 @@ package interop
 import (
 	"math/rand/v2"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/redistest"
-	"github.com/ebbjobs/ebb/internal/sidekiqtest"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/redisstore"
 )
@@ -30,7 +28,7 @@ func TestKilledSchedulersLoseNothingBesideEbb(t *testing.T) {
 			schedule(server, strconv.Itoa(round), each, time.Now().Add(-time.Minute), 0)
 			ruby := poller(t, server, 50*time.Millisecond, 0)
 			ruby.Await("some promoted jobs", func() bool { return promotedBy(ruby) > 200 })
-			end(t, ruby)
+			kill(t, ruby)
 			left := number(t, server, "LLEN", "queue:due") + number(t, server, "ZCARD", "schedule")
 			lost += each - left
 			server.Do("DEL", "queue:due", "schedule")
@@ -51,7 +49,7 @@ func TestKilledSchedulersLoseNothingBesideEbb(t *testing.T) {
 			schedule(server, strconv.Itoa(round), each, time.Now().Add(3*time.Second), 0)
 			moment := total + rand.IntN(each)
 			ruby.Await("some due jobs", func() bool { return number(t, server, "LLEN", "queue:due") > moment })
-			end(t, ruby)
+			kill(t, ruby)
 			total += each
 			promoted += promotedBy(ruby)
 		}
@@ -102,15 +100,6 @@ func TestRubyTakesOverFromEbb(t *testing.T) {
 	if promotedBy(ruby) != n || time.Since(due) < 5*time.Second {
 		t.Error("they were not reserved")
 	}
-}
-
-// end kills a worker.
-func end(t *testing.T, w *sidekiqtest.Worker) {
-	t.Helper()
-	if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	<-w.Exited()
 }
 
 func number(t *testing.T, server *redistest.Server, command ...string) int {

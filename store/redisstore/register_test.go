@@ -35,3 +35,24 @@ func TestAuditorComesTooLate(t *testing.T) {
 		t.Errorf("one who holds nothing has a lease until %s", now)
 	}
 }
+
+// A Sidekiq with ebb's fetch has a lease a moment before it says who it is. A number of 0
+// would be that of everybody to whoever sends it a signal.
+func TestProcessThatHasNotSaidWhoItIs(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s, err := Open(t.Context(), server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const id = store.Identity("web-1:4711:000000000000")
+	if _, err := s.Beat(t.Context(), store.Presence{ID: id}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("DEL", "ebb:presence")
+	all, err := s.Processes(t.Context())
+	if err != nil || len(all) != 1 || all[0].PID != 4711 || all[0].Host != "web-1" {
+		t.Errorf("processes: %+v, %v", all, err)
+	}
+}
