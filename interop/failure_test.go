@@ -209,7 +209,7 @@ func TestJobsThatOnlyRubyKnows(t *testing.T) {
 	began := time.Now()
 	p.await("each job fetched twice", func() bool { return fetched() > 2*jobs })
 	took := time.Since(began)
-	t.Logf("%d jobs of nobody here are fetched %.0f times a second", jobs, float64(fetched())/took.Seconds())
+	measured(t, "%d jobs of nobody here are fetched %.0f times a second", jobs, float64(fetched())/took.Seconds())
 	if took < 900*time.Millisecond { // two hundred of them come back within a second, at most
 		t.Errorf("each was fetched twice within %v", took)
 	}
@@ -222,7 +222,7 @@ class NapJob < RubyJob
 end`)
 	booted := time.Since(began)
 	p.await("all jobs run by Ruby", func() bool { return len(notes(w, "")) == jobs })
-	t.Logf("Ruby, which needs %v for them, has run them all %v after its start, of which it took %v to start",
+	measured(t, "Ruby, which needs %v for them, has run them all %v after its start, of which it took %v to start",
 		(jobs-2)*20*time.Millisecond/2, time.Since(began).Round(time.Millisecond), booted.Round(time.Millisecond))
 	end()
 	for _, n := range notes(w, "") {

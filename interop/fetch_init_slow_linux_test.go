@@ -120,7 +120,7 @@ end
 	signalPID(t, child.PID, syscall.SIGKILL)
 	at := time.Now()
 	other.Await("the job's second run", func() bool { return begun(jid, other) == 1 })
-	t.Logf("KILL of a Ruby worker below ebb init: the job runs again after %.2f s", time.Since(at).Seconds())
+	measured(t, "KILL of a Ruby worker below ebb init: the job runs again after %.2f s", time.Since(at).Seconds())
 	init.Wait()
 	for report, err := range p.client.Store().Stops(t.Context()) {
 		p.must(err)

@@ -20,7 +20,7 @@ func TestRubyRescuesRuby(t *testing.T) {
 	two := started(t, 2, func() *sidekiqtest.Worker { return sidekiqtest.StartWith(t, p.server, withGem(t)) })
 	time.Sleep(14 * time.Second) // until they are sure of themselves
 	_, took := rescued(t, two)
-	t.Logf("KILL of a Ruby worker beside another one, without ebb: the job runs again after %.1f s", took.Seconds())
+	measured(t, "KILL of a Ruby worker beside another one, without ebb: the job runs again after %.1f s", took.Seconds())
 	if b := p.balanced("default", 1); b.Rescued != 1 {
 		t.Errorf("rescued %d", b.Rescued)
 	}
@@ -63,7 +63,7 @@ func TestKilledRubiesLoseNothing(t *testing.T) {
 	for _, n := range ended() {
 		again += n - 1
 	}
-	t.Logf("%d jobs, %d KILLs: 0 lost, %d rescued, %d ended twice", jobs, kills, b.Rescued, again)
+	measured(t, "%d jobs, %d KILLs: 0 lost, %d rescued, %d ended twice", jobs, kills, b.Rescued, again)
 	if b.Fetched != b.Done+b.Rescued || b.Done != jobs {
 		t.Errorf("fetched %d, done %d, rescued %d", b.Fetched, b.Done, b.Rescued)
 	}

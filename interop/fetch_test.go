@@ -160,7 +160,7 @@ func TestAKilledRubysJobRunsAgain(t *testing.T) {
 	})
 	two := started(t, 2, func() *sidekiqtest.Worker { return sidekiqtest.StartWith(t, p.server, withGem(t)) })
 	_, took := rescued(t, two)
-	t.Logf("KILL of a Ruby worker beside an ebb process: the job runs again after %.1f s", took.Seconds())
+	measured(t, "KILL of a Ruby worker beside an ebb process: the job runs again after %.1f s", took.Seconds())
 	b := p.balanced("default", 1)
 	if b.Rescued != 1 || b.Fetched != 2 {
 		t.Errorf("fetched %d, rescued %d", b.Fetched, b.Rescued)

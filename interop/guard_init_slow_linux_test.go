@@ -53,7 +53,7 @@ func TestInitPutsBackWhatItsRubyRan(t *testing.T) {
 			t.Fatal("the job does not come back")
 		}
 	}
-	t.Logf("KILL of a plain Ruby worker below ebb init with EBB_GUARD=1: its job is back after %.2f s", time.Since(killed).Seconds())
+	measured(t, "KILL of a plain Ruby worker below ebb init with EBB_GUARD=1: its job is back after %.2f s", time.Since(killed).Seconds())
 	init.Wait()
 	if job := server.Do("LINDEX", "queue:default", "0"); !strings.Contains(job, jid) || !strings.Contains(job, `"put back"`) {
 		t.Errorf("back is %s; init said\n%s", job, said)

@@ -86,7 +86,7 @@ func TestGuardAfterKill(t *testing.T) {
 		if left := places(t, server); left != "" {
 			t.Errorf("of what the worker ran there is still %s", left)
 		}
-		t.Logf("KILL of a Ruby worker with 2 jobs: 2 lost")
+		measured(t, "KILL of a Ruby worker with 2 jobs: 2 lost")
 	})
 	t.Run("with ebb guard", func(t *testing.T) {
 		t.Parallel()
@@ -121,5 +121,5 @@ func runsAgain(t *testing.T, w *plainWorker) {
 	if !slices.Contains(w.told, w.old) {
 		t.Errorf("its last beat told of %q", w.told)
 	}
-	t.Logf("KILL of a Ruby worker with 2 jobs, of which a beat had told of %d: back in the queue after %.1f s, lost %d", len(w.told), back.Seconds(), 2-len(w.told))
+	measured(t, "KILL of a Ruby worker with 2 jobs, of which a beat had told of %d: back in the queue after %.1f s, lost %d", len(w.told), back.Seconds(), 2-len(w.told))
 }

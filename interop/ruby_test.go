@@ -19,6 +19,11 @@ import (
 // EBB_INTEROP_CHILD, instead of running tests. Files add theirs in an init.
 var children = map[string]func(){}
 
+// measured prints a figure that people want to see of tests that pass, too.
+func measured(t testing.TB, format string, args ...any) {
+	t.Attr("measured", fmt.Sprintf(format, args...))
+}
+
 // scratch is a folder for what all tests share.
 var scratch string
 

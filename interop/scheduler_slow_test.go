@@ -33,7 +33,7 @@ func TestKilledSchedulersLoseNothingBesideEbb(t *testing.T) {
 			lost += each - left
 			server.Do("DEL", "queue:due", "schedule")
 		}
-		t.Logf("%d KILLs of Ruby's scheduler without ebb: %d jobs lost", killings, lost)
+		measured(t, "%d KILLs of Ruby's scheduler without ebb: %d jobs lost", killings, lost)
 		if lost == 0 {
 			t.Error("Sidekiq loses nothing: what ebb does against that is not needed")
 		}
@@ -54,7 +54,7 @@ func TestKilledSchedulersLoseNothingBesideEbb(t *testing.T) {
 			promoted += promotedBy(ruby)
 		}
 		awaitQueued(t, server, total)
-		t.Logf("%d KILLs of Ruby's scheduler beside ebb, while backlogs of %d became due: 0 jobs lost, Ruby promoted %d", killings, each, promoted)
+		measured(t, "%d KILLs of Ruby's scheduler beside ebb, while backlogs of %d became due: 0 jobs lost, Ruby promoted %d", killings, each, promoted)
 	})
 }
 
@@ -70,7 +70,7 @@ func TestEbbTakesABacklogFromRuby(t *testing.T) {
 	alive(t, server)
 	awaitQueued(t, server, n)
 	after := promotedBy(ruby) - before
-	t.Logf("Ruby promoted %d of %d jobs before ebb began, and %d after", before, n, after)
+	measured(t, "Ruby promoted %d of %d jobs before ebb began, and %d after", before, n, after)
 	if after > n/10 {
 		t.Error("that is too many")
 	}
@@ -96,7 +96,7 @@ func TestRubyTakesOverFromEbb(t *testing.T) {
 		return server.Do("ZCARD", "ebb:due:schedule") == strconv.Itoa(n)
 	})
 	awaitQueued(t, server, n)
-	t.Logf("Ruby promoted %d of %d jobs, the last %v after it was due", promotedBy(ruby), n, time.Since(due))
+	measured(t, "Ruby promoted %d of %d jobs, the last %v after it was due", promotedBy(ruby), n, time.Since(due))
 	if promotedBy(ruby) != n || time.Since(due) < 5*time.Second {
 		t.Error("they were not reserved")
 	}

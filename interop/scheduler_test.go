@@ -27,7 +27,7 @@ func TestRubyHasNothingToPromote(t *testing.T) {
 	schedule(server, "backlog", backlog, first.Add(time.Second), 0)
 	awaitQueued(t, server, spread+backlog)
 	n := promotedBy(ruby)
-	t.Logf("Ruby promoted %d of %d jobs", n, spread+backlog)
+	measured(t, "Ruby promoted %d of %d jobs", n, spread+backlog)
 	if n > (spread+backlog)/100 { // a machine that stands still for seconds lets it
 		t.Errorf("that is too many")
 	}

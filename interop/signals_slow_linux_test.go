@@ -54,10 +54,10 @@ func TestCommandsForRuby(t *testing.T) {
 	w.Await("a dump", func() bool { return strings.Contains(w.Log(), "Thread TID") })
 	began := time.Now()
 	ebbCommand(t, p.server, "processes", "quiet", id, "--wait", "--timeout", "60s")
-	t.Logf("quiet after %v", time.Since(began).Round(time.Millisecond))
+	measured(t, "quiet after %v", time.Since(began).Round(time.Millisecond))
 	ebbCommand(t, p.server, "processes", "stop", id, "--yes")
 	<-w.Exited()
-	t.Logf("gone after %v", time.Since(began).Round(time.Millisecond))
+	measured(t, "gone after %v", time.Since(began).Round(time.Millisecond))
 	p.in(store.Ready, jid)
 	type job struct{ JID, Kind, State string }
 	if diff := cmp.Diff([]job{{jid, "SleepJob", "ready"}}, ebbLines[job](t, p.server, "jobs", "ls", "--state", "ready")); diff != "" {

@@ -194,8 +194,8 @@ func soaks(t *testing.T, n int, over time.Duration) {
 	}
 	stats, err := s.client.Store().Stats(t.Context())
 	s.must(err)
-	t.Logf("%d jobs in %v, %d runs by Ruby and %d by Go, which was killed %d times: %d rescued, 0 lost, %d doubles",
-		len(jids), took.Round(10*time.Millisecond), byRuby, total-byRuby, s.kills, stats.Books[0].Rescued, total-len(jids))
+	measured(t, "%d jobs in %v, %d runs by Ruby and %d by Go, which was killed %d times: %d rescued, %d lost, %d doubles",
+		len(jids), took.Round(10*time.Millisecond), byRuby, total-byRuby, s.kills, stats.Books[0].Rescued, len(jids)-len(runs), total-len(jids))
 	if len(runs) != len(jids) || len(jids) != n/40*40 {
 		t.Errorf("%d jobs were pushed, and %d were run", len(jids), len(runs))
 	}
