@@ -69,7 +69,7 @@ var imports = map[string][]string{
 	"pid1":         {"stopseq", "golang.org/x/sys/unix"}, // it is all there is of ebb-init
 	"cmd/ebb-init": {"pid1"},
 	"cmd/ebb": {".", "store", "doctor", "pid1", "drain", "internal/platform", "stopseq", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
-		"internal/demo", "internal/export", "internal/guard", "internal/load", "internal/metrics", "internal/nearest", "internal/query", "internal/rescue", "internal/signature",
+		"internal/demo", "internal/export", "internal/guard", "internal/load", "internal/metrics", "internal/nearest", "internal/promote", "internal/query", "internal/rescue", "internal/signature",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "github.com/rogpeppe/go-internal/diff"},
 
 	"store/storetest":      {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere
