@@ -4,6 +4,8 @@ package interop
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,14 +13,36 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/internal/sidekiqtest"
+	"github.com/ebbjobs/ebb/store"
 )
+
+// holders are the processes that have a lease.
+func (p *pair) holders() []string {
+	return strings.Fields(p.server.Do("ZRANGE", "ebb:holders", "0", "-1"))
+}
+
+// beatFor waits until each of these has beaten for so long.
+func (p *pair) beatFor(d time.Duration, ids ...string) {
+	p.Helper()
+	beat := func(id string) time.Duration {
+		micros, _ := strconv.ParseInt(p.server.Do("HGET", "ebb:last:"+id, "beat"), 10, 64)
+		return time.Duration(micros) * time.Microsecond
+	}
+	first := map[string]time.Duration{}
+	for _, id := range ids {
+		first[id] = beat(id)
+	}
+	for _, id := range ids {
+		p.await("beats of "+id, func() bool { return beat(id)-first[id] >= d })
+	}
+}
 
 // Two Ruby processes and nobody else, with the times that they really take.
 func TestRubyRescuesRuby(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	two := started(t, 2, func() *sidekiqtest.Worker { return sidekiqtest.StartWith(t, p.server, withGem(t)) })
-	time.Sleep(14 * time.Second) // until they are sure of themselves
+	p.beatFor(14*time.Second, p.holders()...) // then they are sure of themselves
 	_, took := rescued(t, two)
 	measured(t, "KILL of a Ruby worker beside another one, without ebb: the job runs again after %.1f s", took.Seconds())
 	if b := p.balanced("default", 1); b.Rescued != 1 {
@@ -50,8 +74,9 @@ func TestKilledRubiesLoseNothing(t *testing.T) {
 		return n
 	}
 	for range kills {
-		// Not sooner than the other can be sure that the last one is gone.
-		time.Sleep(1200*time.Millisecond + rand.N(time.Second))
+		p.await("the rescue of the last one", func() bool { return len(p.holders()) == 2 })
+		moment := len(ended()) + rand.IntN(jobs/kills/2)
+		p.await("some jobs", func() bool { return len(ended()) >= moment })
 		i := rand.IntN(2)
 		kill(t, workers[i])
 		workers = []*sidekiqtest.Worker{workers[1-i], start()}
@@ -102,13 +127,14 @@ func TestAFrozenRubyKeepsItsJobs(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	two := started(t, 2, func() *sidekiqtest.Worker { return sidekiqtest.StartWith(t, p.server, withGem(t)+hurried) })
-	time.Sleep(2 * time.Second) // until both are sure of themselves
+	p.beatFor(2*time.Second, p.holders()...) // then both are sure of themselves
 	jid := two[0].Push(10 * time.Second)
 	two[0].Await("the job's run", func() bool { return begun(jid, two...) == 1 })
-	for _, w := range two {
+	for i, w := range two {
 		if begun(jid, w) == 1 {
 			signal(t, w, syscall.SIGSTOP)
-			time.Sleep(6 * time.Second) // six times what a silent doorbell leaves
+			other := slices.DeleteFunc(p.holders(), func(id string) bool { return store.Identity(id).PID() != two[1-i].PID })
+			p.beatFor(6*time.Second, other...) // six times what a silent doorbell leaves
 			signal(t, w, syscall.SIGCONT)
 			w.Await("the job's end", func() bool { return strings.Contains(w.Ledger(), "ended "+jid) })
 		}
