@@ -2,6 +2,7 @@
 
 require "sidekiq"
 require "ebb/sidekiq/version"
+require "ebb/sidekiq/clock"
 require "ebb/sidekiq/host"
 require "ebb/sidekiq/keys"
 require "ebb/sidekiq/server"

@@ -5,6 +5,8 @@ module Ebb
     # Fetch is Sidekiq's fetcher: of a process up to 6, of a capsule from 7 on. It asks
     # the queues in the order that Sidekiq's own asks them in.
     class Fetch
+      include Clock
+
       WAIT = 2 # s, after which a thread may look whether it shall stop
       PAUSES = [0.02, 0.5].freeze # s, between two looks: the first, the longest
 
@@ -97,10 +99,6 @@ module Ebb
       # order is how the queues are asked this time, by their weights.
       def order
         (@strict ? @queues : @queues.shuffle).uniq
-      end
-
-      def clock
-        ::Process.clock_gettime(::Process::CLOCK_MONOTONIC)
       end
     end
   end

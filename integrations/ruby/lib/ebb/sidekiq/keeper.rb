@@ -10,6 +10,8 @@ module Ebb
     # The lease is long, for a job that does not let go of Ruby's VM lock keeps this
     # thread waiting as well. That costs nothing after a KILL: the doorbell tells.
     class Keeper
+      include Clock
+
       TTL = 60_000 # ms, of the lease
       EVERY = 2 # s, between two beats
       SUSPICION = 5_000 # ms, what others leave of the lease while nobody listens here
@@ -285,10 +287,6 @@ module Ebb
 
         @renewed = clock
         @doorbell.renew
-      end
-
-      def clock
-        ::Process.clock_gettime(::Process::CLOCK_MONOTONIC)
       end
     end
   end

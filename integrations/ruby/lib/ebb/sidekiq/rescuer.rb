@@ -8,6 +8,8 @@ module Ebb
     # has brought its process down; here every job goes to the front of its queue, and is
     # only told what happened, so that they can count it later.
     class Rescuer
+      include Clock
+
       EVERY = 1.0 # s, between two looks
       DEFER = 2_000 # ms after the end of a lease
       MOST = 10 # processes in one look
@@ -146,10 +148,6 @@ module Ebb
 
       def written(seconds)
         Time.at(seconds).utc.iso8601(6)
-      end
-
-      def clock
-        ::Process.clock_gettime(::Process::CLOCK_MONOTONIC)
       end
     end
   end
