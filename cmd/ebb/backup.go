@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -64,7 +65,7 @@ func (a *app) backup(ctx context.Context, archiver store.Archiver, w io.Writer) 
 		return err
 	}
 	c.bar.End()
-	a.say("copied %s", console.Bytes(c.n))
+	a.say("copied %s", prose.Bytes(c.n))
 	return nil
 }
 
@@ -90,5 +91,5 @@ func (c *counted) Read(b []byte) (int, error) {
 
 func (c *counted) add(n int) {
 	c.n += int64(n)
-	c.bar.Set(c.n, console.Bytes(c.n))
+	c.bar.Set(c.n, prose.Bytes(c.n))
 }

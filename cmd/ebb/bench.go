@@ -15,6 +15,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/load"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -106,7 +107,7 @@ func bench(ctx context.Context, a *app, o load.Options, report string) error {
 		return err
 	}
 	if r.Kill != nil && r.Kill.Lost > 0 {
-		return fmt.Errorf("%s lost", console.Plural(r.Kill.Lost, "job"))
+		return fmt.Errorf("%s lost", prose.Plural(r.Kill.Lost, "job"))
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func benchWorker(ctx context.Context, a *app, w load.Worker) error {
 
 func benchPage(p *page, r load.Report) {
 	p.line("%s %s  %s", r.Store.Driver, strings.TrimSpace(r.Store.Server), r.Store.URL)
-	p.line("%s of %d bytes; %s", console.Plural(r.Jobs, "job"), r.Payload, r.Store.Durability)
+	p.line("%s of %d bytes; %s", prose.Plural(r.Jobs, "job"), r.Payload, r.Store.Durability)
 	p.line("")
 	row := func(what, how, rate, spread string) {
 		line := fmt.Sprintf("%-9s %-24s %10s", what, how, rate)
@@ -139,25 +140,25 @@ func benchPage(p *page, r load.Report) {
 		}
 		p.line("%s", strings.TrimRight(line, " "))
 	}
-	rate := func(r load.Rate) string { return console.Count(int64(r.PerSecond)) + "/s" }
+	rate := func(r load.Rate) string { return prose.Count(int64(r.PerSecond)) + "/s" }
 	row("enqueue", fmt.Sprintf("one by one, %d callers", r.Callers), rate(r.Enqueue), spread(*r.Enqueue.Call))
-	row("", fmt.Sprintf("in batches of %s", console.Count(store.MaxBatch)), rate(r.Batches), "")
+	row("", fmt.Sprintf("in batches of %s", prose.Count(store.MaxBatch)), rate(r.Batches), "")
 	row("drain", fmt.Sprintf("one process, %d slots", r.Slots), rate(r.Drain), "")
 	row("pick-up", "by an idle process", "", spread(r.PickUp))
 	if k := r.Kill; k != nil {
-		row("kill", fmt.Sprintf("%s, %s cut", console.Plural(k.Kills, "time"), console.Plural(k.Cut, "job")), "", "")
+		row("kill", fmt.Sprintf("%s, %s cut", prose.Plural(k.Kills, "time"), prose.Plural(k.Cut, "job")), "", "")
 		row("", "until all ran again", "", spread(k.Back))
-		row("", "run twice", console.Count(k.Twice), "")
+		row("", "run twice", prose.Count(k.Twice), "")
 		lost := console.Good("0")
 		if k.Lost > 0 {
-			lost = console.Bad(console.Count(k.Lost))
+			lost = console.Bad(prose.Count(k.Lost))
 		}
 		p.line("%-9s %-24s %s", "", "lost", strings.Repeat(" ", 9)+lost)
 	}
 }
 
 func spread(l load.Latency) string {
-	span := func(seconds float64) string { return console.Span(time.Duration(seconds * float64(time.Second))) }
+	span := func(seconds float64) string { return prose.Span(time.Duration(seconds * float64(time.Second))) }
 	return fmt.Sprintf("p50 %s · p90 %s · p99 %s · p99.9 %s · max %s", span(l.P50), span(l.P90), span(l.P99), span(l.P999), span(l.Max))
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -53,9 +54,9 @@ func (b bookRow) verdict() styled {
 
 func missing(n int64) string {
 	if n < 0 {
-		return console.Plural(-n, "job") + " too many"
+		return prose.Plural(-n, "job") + " too many"
 	}
-	return console.Plural(n, "job") + " unaccounted for"
+	return prose.Plural(n, "job") + " unaccounted for"
 }
 
 func newBooks(a *app) *cobra.Command {
@@ -110,7 +111,7 @@ func (a *app) books(ctx context.Context, s store.Store, find bool) (balanced boo
 	balanced = len(lost) == 0 && allBalance(rows)
 	for _, b := range rows {
 		if !b.balances() {
-			a.say("%s", console.Bad(fmt.Sprintf("queue %s: %s", console.Plain(b.Queue), b.verdict().text)))
+			a.say("%s", console.Bad(fmt.Sprintf("queue %s: %s", prose.Plain(b.Queue), b.verdict().text)))
 			a.sayDifferences(b)
 		}
 	}
@@ -154,7 +155,7 @@ func (a *app) sayShared(stats store.Stats, rows []bookRow) {
 	}
 	for _, set := range sets {
 		if n := stats.Uncounted(set); n > 0 {
-			a.say("%s", console.Dim(fmt.Sprintf("%s: %s that no books count; others put them there", set, console.Plural(n, "job"))))
+			a.say("%s", console.Dim(fmt.Sprintf("%s: %s that no books count; others put them there", set, prose.Plural(n, "job"))))
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -73,7 +74,7 @@ func (f *finder) unheld(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			f.add(entry.Queue, ofJob(entry, "held by "+shortID(id)+", which nobody knows"))
+			f.add(entry.Queue, ofJob(entry, "held by "+fleet.Short(id)+", which nobody knows"))
 		}
 	}
 	return nil
@@ -107,7 +108,7 @@ func (f *finder) compare(ctx context.Context) error {
 			if n == booked || ruby && (b.Shared || n > booked) {
 				continue
 			}
-			what := fmt.Sprintf("%s there, %s by the books", console.Plural(n, "job"), console.Count(booked))
+			what := fmt.Sprintf("%s there, %s by the books", prose.Plural(n, "job"), prose.Count(booked))
 			f.add(b.Queue, difference{Place: store.Place(place).String(), What: what})
 		}
 	}
@@ -157,10 +158,10 @@ func (a *app) sayDifferences(b bookRow) {
 		if d.JID != "" {
 			what += d.JID + " " + d.Kind + ": "
 		}
-		a.say("  %s", console.Plain(what+d.What))
+		a.say("  %s", prose.Plain(what+d.What))
 	}
 	if more := len(b.Differences) - mostSaid; more > 0 {
-		a.say("  and %s more: -o json names them", console.Count(more))
+		a.say("  and %s more: -o json names them", prose.Count(more))
 	}
 }
 

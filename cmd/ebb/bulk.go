@@ -11,6 +11,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -65,7 +66,7 @@ func (a *app) changeJobs(ctx context.Context, s store.Store, o bulk.Order, f *bu
 		return nothingTo(o)
 	}
 	if jids > 0 && frozen.Count > int64(jids) {
-		err := fmt.Errorf("%s, and %s end so", console.Plural(jids, "jid"), console.Plural(frozen.Count, "job"))
+		err := fmt.Errorf("%s, and %s end so", prose.Plural(jids, "jid"), prose.Plural(frozen.Count, "job"))
 		return code(exitUsage, store.WithHint(err, "give more digits; ebb jobs ls %s lists them", quoted(o.Query.String())))
 	}
 	return a.confirmBulk(ctx, frozen, f, time.Since(began))
@@ -111,9 +112,9 @@ const surely = 1000
 func (a *app) confirmBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags, took time.Duration) error {
 	frozen.ForGood = f.noUndo
 	count := frozen.Count
-	what := fmt.Sprintf("%s (searched %s in %s).", matching(count), console.Count(max(frozen.Searched, count)), console.Span(took))
+	what := fmt.Sprintf("%s (searched %s in %s).", matching(count), prose.Count(max(frozen.Searched, count)), prose.Span(took))
 	if n := frozen.Soon; n > 0 && frozen.Order.Verb == bulk.Retry {
-		what += fmt.Sprintf(" %s due within a minute anyway.", console.Plural(n, "job"))
+		what += fmt.Sprintf(" %s due within a minute anyway.", prose.Plural(n, "job"))
 	}
 	if n := frozen.Order; n.Verb == bulk.Bury && count > 10_000 {
 		what += " The dead set keeps 10,000: the oldest will be gone."
@@ -122,7 +123,7 @@ func (a *app) confirmBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags
 	case frozen.ForGood:
 		what += " " + console.Warn("This cannot be undone.")
 	case !frozen.Undoable():
-		what += " " + console.Warn(fmt.Sprintf("This cannot be undone: %s of payloads are more than is kept.", console.Bytes(frozen.Bytes)))
+		what += " " + console.Warn(fmt.Sprintf("This cannot be undone: %s of payloads are more than is kept.", prose.Bytes(frozen.Bytes)))
 	}
 	word := ""
 	if count > surely {
@@ -145,14 +146,14 @@ func matching(n int64) string {
 	if n == 1 {
 		return "1 job matches"
 	}
-	return console.Count(n) + " jobs match"
+	return prose.Count(n) + " jobs match"
 }
 
 func allOf(n int64) string {
 	if n == 1 {
 		return "it"
 	}
-	return "all " + console.Count(n)
+	return "all " + prose.Count(n)
 }
 
 // runBulk runs a frozen change, and says how it went on.
@@ -173,19 +174,19 @@ func (a *app) runBulk(ctx context.Context, frozen *bulk.Frozen, f *bulkFlags) er
 			return errors.Join(err, shown)
 		}
 	}
-	line := fmt.Sprintf("%s %s", console.Count(c.Done), past[verb])
+	line := fmt.Sprintf("%s %s", prose.Count(c.Done), past[verb])
 	if c.Missed > 0 {
-		line += fmt.Sprintf(", %s had already moved on", console.Count(c.Missed))
+		line += fmt.Sprintf(", %s had already moved on", prose.Count(c.Missed))
 	}
 	undo := ""
 	if !c.Until.IsZero() && c.Done > 0 {
-		undo = " · undo for " + console.Span(bulk.UndoFor) + ": " + console.Code("ebb undo "+c.ID)
+		undo = " · undo for " + prose.Span(bulk.UndoFor) + ": " + console.Code("ebb undo "+c.ID)
 	}
 	if err == nil {
 		a.say("%s %s%s", console.Good("done:"), line, undo)
 		return nil
 	}
-	a.say("%s %s of %s%s", console.Warn("stopped:"), line, console.Count(c.Wanted), undo)
+	a.say("%s %s of %s%s", console.Warn("stopped:"), line, prose.Count(c.Wanted), undo)
 	if errors.Is(err, errInterrupted) {
 		a.say("go on: %s", console.Code(result.Resume))
 		return quietly(exitInterrupted)
@@ -232,7 +233,7 @@ func (a *app) resumeBulk(ctx context.Context, verb bulk.Verb, f *bulkFlags) erro
 	if err != nil {
 		return noChange(untouched(ctx, err))
 	}
-	a.say("%s of %s: %s of %s are done", c.Verb, console.Plain(c.What), console.Count(c.Done), console.Count(c.Wanted))
+	a.say("%s of %s: %s of %s are done", c.Verb, prose.Plain(c.What), prose.Count(c.Done), prose.Count(c.Wanted))
 	if frozen.Count == 0 {
 		return a.runBulk(ctx, frozen, f) // which brings it to its end
 	}

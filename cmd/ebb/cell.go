@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // cell writes a value as its reader wants it: times and spans in words for a
@@ -14,33 +15,33 @@ func (a *app) cell(value any) string {
 	person := a.term.OutWatched
 	switch v := value.(type) {
 	case string:
-		return console.Plain(v)
+		return prose.Plain(v)
 	case styled:
-		return v.style(console.Plain(v.text))
+		return v.style(prose.Plain(v.text))
 	case time.Time:
 		switch {
 		case v.IsZero():
 			return ""
 		case person:
-			return console.When(v, a.now())
+			return prose.When(v, a.now())
 		default:
 			return v.UTC().Format(time.RFC3339Nano)
 		}
 	case time.Duration:
 		if person {
-			return console.Span(v)
+			return prose.Span(v)
 		}
 		return v.String()
 	case int:
 		return a.cell(int64(v))
 	case int64:
 		if person {
-			return console.Count(v)
+			return prose.Count(v)
 		}
 		return fmt.Sprint(v)
 	case size:
 		if person {
-			return console.Bytes(int64(v))
+			return prose.Bytes(int64(v))
 		}
 		return fmt.Sprint(int64(v))
 	case bool:
@@ -49,11 +50,11 @@ func (a *app) cell(value any) string {
 		}
 		return "no"
 	case []string:
-		return console.Plain(strings.Join(v, ", "))
+		return prose.Plain(strings.Join(v, ", "))
 	case nil:
 		return ""
 	default:
-		return console.Plain(fmt.Sprint(v))
+		return prose.Plain(fmt.Sprint(v))
 	}
 }
 
@@ -95,5 +96,5 @@ func (a *app) difference(n *int64) any {
 	case *n == 0 || !a.term.OutWatched:
 		return *n
 	}
-	return styled{console.Count(*n), console.Bad}
+	return styled{prose.Count(*n), console.Bad}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/chaos"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -191,7 +192,7 @@ func (c *chaosCall) allowed(ctx context.Context) error {
 	ok, err := c.confirm(ctx, fmt.Sprintf(`%s is not there for this alone: it has %s and %s.
 They are left alone, but the store gets some hundred calls a second for %s, and has
 less time for them. Is it a store to try things on?`,
-		s.Describe().URL, console.Plural(jobs, "job"), console.Plural(len(processes), "process"), console.Span(c.terms.For)))
+		s.Describe().URL, prose.Plural(jobs, "job"), prose.Plural(len(processes), "process"), prose.Span(c.terms.For)))
 	if err == nil && !ok {
 		return quietly(exitOK)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/chaos"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -25,7 +26,7 @@ type chaosView struct {
 
 func newChaosView(a *app, terms chaos.Terms, d store.Description, queue string) *chaosView {
 	v := &chaosView{app: a, terms: terms, live: a.term.Aside(), steps: len(chaos.Make(terms).Steps), saidAt: time.Now()}
-	v.live.Say("seed %d: %s in %s on %s, queue %s", terms.Seed, console.Plural(v.steps, "fault"), console.Span(terms.For), cmp.Or(d.Server, d.Driver), queue)
+	v.live.Say("seed %d: %s in %s on %s, queue %s", terms.Seed, prose.Plural(v.steps, "fault"), prose.Span(terms.For), cmp.Or(d.Server, d.Driver), queue)
 	return v
 }
 
@@ -51,7 +52,7 @@ func faultWord(f chaos.Fault, width int) string {
 }
 
 func faultMeans(s chaos.Step) string {
-	lasts := console.Span(s.For)
+	lasts := prose.Span(s.For)
 	switch s.Fault {
 	case chaos.Kill:
 		return "KILL, and another in its place " + lasts + " later"
@@ -92,7 +93,7 @@ func (v *chaosView) show(now chaos.View) {
 	const cells = 24
 	done := min(now.Took, v.terms.For)
 	v.lines = append(v.lines, "",
-		fmt.Sprintf("  %s  %s of %s  %s", v.term.Bar(int64(done), int64(v.terms.For), cells), console.Span(done), console.Span(v.terms.For), v.phase(now)),
+		fmt.Sprintf("  %s  %s of %s  %s", v.term.Bar(int64(done), int64(v.terms.For), cells), prose.Span(done), prose.Span(v.terms.For), v.phase(now)),
 		"  "+v.ledger(now))
 	v.live.Set(v.lines...)
 }
@@ -106,11 +107,11 @@ func (v *chaosView) phase(now chaos.View) string {
 	case chaos.Ending:
 		return "processes end"
 	}
-	return fmt.Sprintf("%d of %s", now.Applied, console.Plural(v.steps, "fault"))
+	return fmt.Sprintf("%d of %s", now.Applied, prose.Plural(v.steps, "fault"))
 }
 
 func (v *chaosView) ledger(now chaos.View) string {
-	parts := []string{"accepted " + console.Count(now.Accepted), "done " + console.Count(now.Done), "twice " + console.Count(now.Twice)}
+	parts := []string{"accepted " + prose.Count(now.Accepted), "done " + prose.Count(now.Done), "twice " + prose.Count(now.Twice)}
 	if r := now.Recovery; r.Samples > 0 {
 		parts = append(parts, fmt.Sprintf("again in p50 %s · max %s", seconds(r.P50), seconds(r.Max)))
 	}
@@ -123,14 +124,14 @@ func seatLine(s chaos.Seat) string {
 		state = console.Bad("✕")
 	}
 	if s.Jobs > 0 {
-		jobs = console.Plural(s.Jobs, "job")
+		jobs = prose.Plural(s.Jobs, "job")
 	}
 	var line strings.Builder
 	line.WriteString(fmt.Sprintf("%-9s  %s  %-7s", s.Target, state, jobs))
 	for _, d := range s.Now {
 		line.WriteString("  " + faultWord(d.Fault, 0))
 		if d.Left > 0 {
-			line.WriteString(console.Dim(" " + console.Span(d.Left)))
+			line.WriteString(console.Dim(" " + prose.Span(d.Left)))
 		}
 	}
 	return strings.TrimRight(line.String(), " ")
@@ -144,13 +145,13 @@ func (v *chaosView) end() {
 	}
 }
 
-func seconds(s float64) string { return console.Span(time.Duration(s * float64(time.Second))) }
+func seconds(s float64) string { return prose.Span(time.Duration(s * float64(time.Second))) }
 
 // chaosPage is the ledger for people. Where says whose the store is, and again how to
 // repeat it all.
 func chaosPage(p *page, r chaos.Report, where, again string) {
 	p.line("%s %s", cmp.Or(r.Store.Server, r.Store.Driver), where)
-	p.line("seed %d for %s, %s, leases of %s", r.Seed, seconds(r.Seconds), console.Plural(r.Workers, "worker"), seconds(r.Lease))
+	p.line("seed %d for %s, %s, leases of %s", r.Seed, seconds(r.Seconds), prose.Plural(r.Workers, "worker"), seconds(r.Lease))
 	p.line("%s", wrapped("faults: ", faultCounts(r), min(p.a.term.Width(), 100)))
 	p.line("")
 	row := func(what, figure, meaning string) {
@@ -162,24 +163,24 @@ func chaosPage(p *page, r chaos.Report, where, again string) {
 	}
 	bad := func(n int) string {
 		if n > 0 {
-			return console.Bad(fmt.Sprintf("%9s", console.Count(n)))
+			return console.Bad(fmt.Sprintf("%9s", prose.Count(n)))
 		}
 		return console.Good(fmt.Sprintf("%9s", "0"))
 	}
-	row("accepted", console.Count(r.Accepted), "")
-	row("done", console.Count(r.Done), "")
-	row("twice", console.Count(r.Twice), twiceMeans(r))
+	row("accepted", prose.Count(r.Accepted), "")
+	row("done", prose.Count(r.Done), "")
+	row("twice", prose.Count(r.Twice), twiceMeans(r))
 	if r.Unfinished > 0 {
-		row("unfinished", console.Count(r.Unfinished), "jobs that are still in the store")
+		row("unfinished", prose.Count(r.Unfinished), "jobs that are still in the store")
 	}
 	row("lost", bad(r.Lost), "")
 	if r.Backward > 0 {
 		row("backward", bad(r.Backward), "runs that began behind an acknowledged checkpoint")
 	}
-	row("cut off", console.Count(r.Cut), "runs, by the end of their process")
+	row("cut off", prose.Count(r.Cut), "runs, by the end of their process")
 	recovery := func(what string, b chaos.Recovery, until string) {
 		if b.Samples > 0 {
-			row(what, console.Count(b.Samples), fmt.Sprintf("p50 %s · p99 %s · max %s %s", seconds(b.P50), seconds(b.P99), seconds(b.Max), until))
+			row(what, prose.Count(b.Samples), fmt.Sprintf("p50 %s · p99 %s · max %s %s", seconds(b.P50), seconds(b.P99), seconds(b.Max), until))
 		}
 	}
 	recovery("recovered", r.Recovery, "to run again")
@@ -216,7 +217,7 @@ func twiceMeans(r chaos.Report) string {
 	case r.Explained == r.Twice:
 		return "their holders were killed, frozen or cut off"
 	}
-	return fmt.Sprintf("%s of them explained by a kill, a freeze or a cut of their holder", console.Count(r.Explained))
+	return fmt.Sprintf("%s of them explained by a kill, a freeze or a cut of their holder", prose.Count(r.Explained))
 }
 
 // faultCounts are how often each fault was applied, in the order of the plan's kinds.
@@ -251,13 +252,13 @@ func wrapped(head string, words []string, width int) string {
 func chaosFinding(r chaos.Report) string {
 	var wrong []string
 	if r.Lost > 0 {
-		wrong = append(wrong, console.Plural(r.Lost, "job")+" lost")
+		wrong = append(wrong, prose.Plural(r.Lost, "job")+" lost")
 	}
 	if r.Unfinished > 0 && !r.Interrupted {
-		wrong = append(wrong, console.Plural(r.Unfinished, "job")+" not done")
+		wrong = append(wrong, prose.Plural(r.Unfinished, "job")+" not done")
 	}
 	if r.Backward > 0 {
-		wrong = append(wrong, console.Plural(r.Backward, "run")+" behind a checkpoint that was acknowledged")
+		wrong = append(wrong, prose.Plural(r.Backward, "run")+" behind a checkpoint that was acknowledged")
 	}
 	if !r.Balanced {
 		wrong = append(wrong, fmt.Sprintf("the books do not balance: custody %d, arrivals %d, accepted %d of %d",

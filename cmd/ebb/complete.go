@@ -7,7 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -48,7 +49,7 @@ func (a *app) completeQueues(most int) cobra.CompletionFunc {
 
 // completeProcesses offers host:pid of processes.
 func (a *app) completeProcesses(most int) cobra.CompletionFunc {
-	return a.complete(most, wordsOf(func(p store.Process) string { return shortID(p.ID) }))
+	return a.complete(most, wordsOf(func(p store.Process) string { return fleet.Short(p.ID) }))
 }
 
 // completeOf offers what processes have of something, as the value of a flag.
@@ -89,7 +90,7 @@ func (a *app) completeJobs(most int, word func(store.Entry) string) cobra.Comple
 				words = append(words, word(e))
 			}
 		}
-		words = slices.DeleteFunc(words, func(word string) bool { return word == "" || console.Plain(word) != word })
+		words = slices.DeleteFunc(words, func(word string) bool { return word == "" || prose.Plain(word) != word })
 		slices.Sort(words)
 		return slices.Compact(words), err
 	})

@@ -86,7 +86,7 @@ func reference(root *cobra.Command) string {
 		if topic.name == "exit-codes" {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## Topic: %s\n\n%s", topic.name, prose(topic.text()))
+		fmt.Fprintf(&b, "\n## Topic: %s\n\n%s", topic.name, paragraphs(topic.text()))
 	}
 	return b.String()
 }
@@ -96,11 +96,11 @@ func describe(b *strings.Builder, c *cobra.Command) {
 	if c.HasSubCommands() {
 		fmt.Fprintf(b, "%s.\n", c.Short)
 		if c.Long != "" {
-			b.WriteString("\n" + prose(c.Long))
+			b.WriteString("\n" + paragraphs(c.Long))
 		}
 		return
 	}
-	fmt.Fprintf(b, "```\n%s\n```\n\n%s", c.UseLine(), prose(cmp.Or(c.Long, c.Short+".")))
+	fmt.Fprintf(b, "```\n%s\n```\n\n%s", c.UseLine(), paragraphs(cmp.Or(c.Long, c.Short+".")))
 	if len(c.Aliases) > 0 {
 		fmt.Fprintf(b, "\nAlso: `%s`.\n", strings.Join(c.Aliases, "`, `"))
 	}
@@ -135,7 +135,7 @@ func flagTable(b *strings.Builder, flags *pflag.FlagSet) {
 }
 
 // prose makes Markdown of a help text, in which what is laid out is indented.
-func prose(text string) string {
+func paragraphs(text string) string {
 	var b strings.Builder
 	laidOut := false
 	for line := range strings.Lines(strings.TrimRight(text, "\n") + "\n") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -119,7 +120,7 @@ func examine(a *app, paths []string, level doctor.Severity) error {
 
 func (a *app) sayProblems(report doctor.Report) {
 	for _, p := range report.Problems {
-		a.say("%s %s: %s", console.Bad("ebb:"), console.Plain(placeOf(p.At)), console.Plain(p.Text))
+		a.say("%s %s: %s", console.Bad("ebb:"), prose.Plain(placeOf(p.At)), prose.Plain(p.Text))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // mend prints what can be mended as a diff that git apply and patch -p1 take, and does
@@ -51,15 +52,15 @@ func mend(a *app, paths []string, level doctor.Severity, write bool) error {
 func sayMended(a *app, fixed, files, left int, write bool) {
 	switch {
 	case fixed == 0 && left > 0:
-		a.say("%s, none that can be mended without doubt", console.Plural(left, "finding"))
+		a.say("%s, none that can be mended without doubt", prose.Plural(left, "finding"))
 		return
 	case fixed == 0:
 		a.say("nothing to mend")
 		return
 	}
-	line := fmt.Sprintf("%s in %s can be mended: %s", console.Plural(fixed, "finding"), console.Plural(files, "file"), console.Code("ebb doctor --fix --write"))
+	line := fmt.Sprintf("%s in %s can be mended: %s", prose.Plural(fixed, "finding"), prose.Plural(files, "file"), console.Code("ebb doctor --fix --write"))
 	if write {
-		line = fmt.Sprintf("%s in %s mended", console.Plural(fixed, "finding"), console.Plural(files, "file"))
+		line = fmt.Sprintf("%s in %s mended", prose.Plural(fixed, "finding"), prose.Plural(files, "file"))
 	}
 	if left > 0 {
 		line += fmt.Sprintf(" · %d left to do by hand: %s", left, console.Code("ebb doctor"))
@@ -99,7 +100,7 @@ func printDiff(a *app, name string, old, text []byte) error {
 			b.WriteString(line)
 			continue
 		}
-		body = console.Plain(body)
+		body = prose.Plain(body)
 		switch {
 		case i < 2: // the names
 			body = console.Bold(body)

@@ -11,6 +11,7 @@ import (
 	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/platform"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -110,7 +111,7 @@ func (p *page) wrapped(name, text string) {
 		p.field(name, text)
 		return
 	}
-	text = wrap(console.Plain(text), p.a.term.Width()-14)
+	text = wrap(prose.Plain(text), p.a.term.Width()-14)
 	p.line("%s%s", console.Dim(fmt.Sprintf("%-14s", name)), strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 14)))
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // doctorReport is what ebb doctor found, as JSON.
@@ -68,7 +69,7 @@ func printReport(a *app, r doctor.Report) error {
 func printFindings(a *app, r doctor.Report) error {
 	var b strings.Builder
 	for _, f := range r.Findings {
-		at, effect, fix := console.Plain(placeOf(f.At)), console.Plain(f.Effect), console.Plain(f.Fix)
+		at, effect, fix := prose.Plain(placeOf(f.At)), prose.Plain(f.Effect), prose.Plain(f.Fix)
 		if !a.term.OutWatched {
 			fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\n", f.Rule, f.Severity, at, effect, fix)
 			continue
@@ -87,7 +88,7 @@ func printFindings(a *app, r doctor.Report) error {
 	if len(r.Findings) > 0 {
 		a.say("%s · explain: %s", countFindings(r), console.Code("ebb doctor --explain "+worstRule(r)))
 	} else if r.Workloads > 0 {
-		a.say("%s examined, nothing found", console.Plural(r.Workloads, "workload"))
+		a.say("%s examined, nothing found", prose.Plural(r.Workloads, "workload"))
 	}
 	return nil
 }
@@ -96,13 +97,13 @@ func countFindings(r doctor.Report) string {
 	report := doctorReportOf(r)
 	var parts []string
 	if report.Errors > 0 {
-		parts = append(parts, console.Bad(console.Plural(report.Errors, "error")))
+		parts = append(parts, console.Bad(prose.Plural(report.Errors, "error")))
 	}
 	if report.Warnings > 0 {
-		parts = append(parts, console.Warn(console.Plural(report.Warnings, "warning")))
+		parts = append(parts, console.Warn(prose.Plural(report.Warnings, "warning")))
 	}
 	if hints := len(r.Findings) - report.Errors - report.Warnings; hints > 0 {
-		parts = append(parts, console.Plural(hints, "hint"))
+		parts = append(parts, prose.Plural(hints, "hint"))
 	}
 	return strings.Join(parts, ", ")
 }

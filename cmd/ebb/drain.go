@@ -13,9 +13,9 @@ import (
 
 	"github.com/ebbjobs/ebb/drain"
 	"github.com/ebbjobs/ebb/internal/config"
-	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/control"
 	"github.com/ebbjobs/ebb/internal/platform"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -190,9 +190,9 @@ func (d *draining) pretend(ctx context.Context, settings *config.Settings) error
 		return d.verdict(drain.Report{}, err)
 	}
 	for _, w := range workers {
-		fmt.Fprintln(d.term.Out, console.Plain(w.Name()))
+		fmt.Fprintln(d.term.Out, prose.Plain(w.Name()))
 	}
-	d.say("%s would be drained; nothing is changed", console.Plural(len(workers), "worker"))
+	d.say("%s would be drained; nothing is changed", prose.Plural(len(workers), "worker"))
 	return nil
 }
 
@@ -213,7 +213,7 @@ func (d *draining) verdict(r drain.Report, err error) error {
 	for _, w := range r.Workers {
 		switch w.Outcome {
 		case drain.Late:
-			late = append(late, console.Plain(w.Name))
+			late = append(late, prose.Plain(w.Name))
 		case drain.Refused:
 			refused = append(refused, w.Err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ebbjobs/ebb/drain"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -99,14 +100,14 @@ func (r *drainReport) watch(report drain.Report) {
 			lines = append(lines, console.Dim(fmt.Sprintf("    and %d more", len(runs)-mostShown)))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("    %s %s  %s", console.Plain(run.Kind), console.Dim(console.Plain(run.JID)), console.Span(max(0, now.Sub(run.Since)))))
+		lines = append(lines, fmt.Sprintf("    %s %s  %s", prose.Plain(run.Kind), console.Dim(prose.Plain(run.JID)), prose.Span(max(0, now.Sub(run.Since)))))
 	}
 	r.live.Set(lines...)
 }
 
 // standing is the line of one worker: how it is, what it runs, and when TERM comes.
 func (r *drainReport) standing(w drain.Result, now time.Time) string {
-	state, busy := "running", console.Plural(w.State.Busy, "job")
+	state, busy := "running", prose.Plural(w.State.Busy, "job")
 	switch {
 	case w.State.Frozen:
 		state = "frozen"
@@ -117,7 +118,7 @@ func (r *drainReport) standing(w drain.Result, now time.Time) string {
 		state = "quiet"
 	}
 	left := w.Deadline.Sub(now)
-	when := "TERM in " + console.Span(left.Round(time.Second))
+	when := "TERM in " + prose.Span(left.Round(time.Second))
 	if left <= 0 {
 		state, when = "draining", "after TERM"
 	}
@@ -125,7 +126,7 @@ func (r *drainReport) standing(w drain.Result, now time.Time) string {
 	if r.term.Unicode {
 		state = look.sign + " " + state
 	}
-	return fmt.Sprintf("%s  %s  %s  %s", look.style(state), console.Plain(w.Name), console.Bold(busy), console.Dim(when))
+	return fmt.Sprintf("%s  %s  %s  %s", look.style(state), prose.Plain(w.Name), console.Bold(busy), console.Dim(when))
 }
 
 // rest takes away what changed, and lets go of the workers' outputs: whoever reads one

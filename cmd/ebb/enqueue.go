@@ -16,6 +16,7 @@ import (
 
 	"github.com/ebbjobs/ebb"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -320,7 +321,7 @@ func (p *enqueued) print(a *app) error {
 		case "done":
 			page.line("%s %s is %s", p.Kind, console.Code(p.JID), console.Good("done"))
 		case "scheduled":
-			page.line("%s %s waits in %s, due %s", p.Kind, console.Code(p.JID), p.Queue, console.When(p.At, a.now()))
+			page.line("%s %s waits in %s, due %s", p.Kind, console.Code(p.JID), p.Queue, prose.When(p.At, a.now()))
 		case "ready":
 			page.line("%s %s is in queue %s", p.Kind, console.Code(p.JID), p.Queue)
 		default:

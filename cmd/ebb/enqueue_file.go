@@ -13,6 +13,7 @@ import (
 	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/export"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -199,7 +200,7 @@ func (b *batches) skip() error {
 
 // changed says that the file is another one than before.
 func (b *batches) changed(p position) error {
-	return store.WithHint(fmt.Errorf("%s is not what it was: its first %s differ from those that were read before", b.flags.from, console.Plural(p.Line, "line")),
+	return store.WithHint(fmt.Errorf("%s is not what it was: its first %s differ from those that were read before", b.flags.from, prose.Plural(p.Line, "line")),
 		"go on with the same file; only lines behind line %d may have changed", p.Line)
 }
 
@@ -240,7 +241,7 @@ func (b *batches) again(ctx context.Context) error {
 	if forget && b.flags.uncertain == "" {
 		return code(exitUsage, store.WithHint(
 			fmt.Errorf("nobody knows any more whether lines %d to %d are in: they were sent %s, and the store may have forgotten the answer",
-				b.rest.Done.Line+1, sent.Line, console.When(b.rest.Since, b.a.now())),
+				b.rest.Done.Line+1, sent.Line, prose.When(b.rest.Since, b.a.now())),
 			"one of the jobs is %s: if it is there or has run, add --uncertain=skip, else --uncertain=put", b.rest.First))
 	}
 	for b.lines.Offset() < sent.Offset {
@@ -287,7 +288,7 @@ func (b *batches) next(ctx context.Context, skipBad bool) (more bool, err error)
 	case err == io.EOF:
 		return false, nil
 	case errors.Is(err, export.ErrTooLong):
-		err = fmt.Errorf("it is longer than %s", console.Bytes(export.DefaultMaxLine))
+		err = fmt.Errorf("it is longer than %s", prose.Bytes(export.DefaultMaxLine))
 	case err != nil:
 		return false, b.readError(err)
 	}
@@ -384,7 +385,7 @@ func (b *batches) show() {
 	note := ""
 	if took, at := time.Since(b.begun), b.rest.Done.Offset; took > time.Second && at > b.from.Offset && b.size >= at {
 		left := time.Duration(float64(took) * float64(b.size-at) / float64(at-b.from.Offset))
-		note = fmt.Sprintf("%d %% of %s  %s left", 100*at/b.size, console.Bytes(b.size), console.Span(left))
+		note = fmt.Sprintf("%d %% of %s  %s left", 100*at/b.size, prose.Bytes(b.size), prose.Span(left))
 	}
 	if !b.named && time.Since(b.begun) > time.Second {
 		b.named = true
@@ -428,7 +429,7 @@ func isAre(n int64, word string) string {
 	if n == 1 {
 		return "1 " + word + " is"
 	}
-	return console.Plural(n, word) + " are"
+	return prose.Plural(n, word) + " are"
 }
 
 // finish says what became of it.
@@ -447,7 +448,7 @@ func (b *batches) finish() error {
 		return err
 	}
 	if r.Bad > 0 {
-		return code(exitFailed, fmt.Errorf("%s of %s left out", isAre(r.Bad, "line"), console.Count(r.Lines)))
+		return code(exitFailed, fmt.Errorf("%s of %s left out", isAre(r.Bad, "line"), prose.Count(r.Lines)))
 	}
 	return nil
 }
@@ -463,7 +464,7 @@ func (b *batches) print(r *fileResult) error {
 			if b.flags.dryRun {
 				verb = "checked"
 			}
-			p.line("%s: %s from %s in %s", console.Good(verb), console.Plural(r.Jobs, "job"), console.Plural(r.Lines, "line"), console.Span(b.a.now().Sub(b.begun)))
+			p.line("%s: %s from %s in %s", console.Good(verb), prose.Plural(r.Jobs, "job"), prose.Plural(r.Lines, "line"), prose.Span(b.a.now().Sub(b.begun)))
 			return
 		}
 		p.field("id", r.ID)

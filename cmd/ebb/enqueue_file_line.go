@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/ebbjobs/ebb"
-	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/export"
 	"github.com/ebbjobs/ebb/internal/nearest"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -123,7 +123,7 @@ func exportLine(line []byte, began time.Time) (fileJob, error) {
 // fitting checks the size, and decides whether the job goes to the scheduled set.
 func fitting(job *wire.Job, queue string, payload []byte, at, began time.Time) (fileJob, error) {
 	if n := int64(len(payload)); n > wire.DefaultMaxPayload {
-		return fileJob{}, fmt.Errorf("the payload has %s, and %s are the most", console.Bytes(n), console.Bytes(wire.DefaultMaxPayload))
+		return fileJob{}, fmt.Errorf("the payload has %s, and %s are the most", prose.Bytes(n), prose.Bytes(wire.DefaultMaxPayload))
 	}
 	j := fileJob{Item: store.Item{JID: job.JID, Queue: queue, Kind: job.Kind, Payload: payload}, later: at.After(began)}
 	if j.later {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
@@ -46,7 +46,7 @@ func (f *enqueueFlags) waitFor(ctx context.Context, a *app, put enqueued) error 
 	}
 	job, _ := wire.Parse(at.Payload)
 	put.State, put.At, put.Error = "failed", at.At, query.ErrorOf(job)
-	hint := "it is tried again " + cmp.Or(console.When(at.At, a.now()), "now")
+	hint := "it is tried again " + cmp.Or(prose.When(at.At, a.now()), "now")
 	if at.Place == store.Dead {
 		put.State, put.At, hint = "dead", time.Time{}, "look at it: ebb jobs show "+put.JID
 	}

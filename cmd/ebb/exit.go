@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -116,7 +117,7 @@ func tell(w io.Writer, err error) {
 func harmless(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = console.Plain(line)
+		lines[i] = prose.Plain(line)
 	}
 	return strings.Join(lines, "\n")
 }

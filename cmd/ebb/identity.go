@@ -5,16 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
-
-// shortID is enough of an identity for people: host:pid.
-func shortID(id store.Identity) string {
-	if i := strings.LastIndexByte(string(id), ':'); i > 0 && id.PID() != 0 && strings.Count(string(id), ":") == 2 {
-		return string(id[:i])
-	}
-	return string(id)
-}
 
 // matchProcess finds the one process that a person means: by its whole identity, by
 // host:pid, or by a part of its identity that no other has.
@@ -36,7 +29,7 @@ func matchID(what string, ids []string, arg, hint string) (string, error) {
 	var found []string
 	for _, match := range []func(id string) bool{
 		func(id string) bool { return id == arg },
-		func(id string) bool { return shortID(store.Identity(id)) == arg },
+		func(id string) bool { return fleet.Short(store.Identity(id)) == arg },
 		func(id string) bool { return strings.Contains(id, arg) },
 	} {
 		for _, id := range ids {
@@ -54,7 +47,7 @@ func matchID(what string, ids []string, arg, hint string) (string, error) {
 	case 0:
 		var short []string
 		for _, id := range ids {
-			short = append(short, shortID(store.Identity(id)), store.Identity(id).Host())
+			short = append(short, fleet.Short(store.Identity(id)), store.Identity(id).Host())
 		}
 		return "", code(exitNothing, meant(fmt.Errorf("there is no %s %q", what, arg), arg, short, "%s", hint))
 	}

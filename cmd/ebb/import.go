@@ -13,6 +13,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/config"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -104,7 +105,7 @@ func (m *importing) run(a *app, args []string) error {
 		a.say("ebb: -r means nothing here and is passed over: no Ruby is loaded here")
 	}
 	if len(made.Left) > 0 {
-		a.say("%s of ERB left to you", console.Plural(len(made.Left), "piece"))
+		a.say("%s of ERB left to you", prose.Plural(len(made.Left), "piece"))
 	}
 	if !m.write || a.flags.dryRun {
 		_, err := a.term.Out.Write(made.Text)

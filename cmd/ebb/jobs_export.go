@@ -9,6 +9,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/export"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -68,7 +69,7 @@ func (a *app) export(ctx context.Context, s store.Store, q *query.Query) error {
 		progress.End()
 	}
 	if a.term.ErrWatched {
-		a.say("%s exported", console.Plural(n, "job"))
+		a.say("%s exported", prose.Plural(n, "job"))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -97,7 +98,7 @@ func (l *jobsLs) footer(ctx context.Context, a *app, s store.Store, q *query.Que
 	if err != nil || total <= shown && whole {
 		return err
 	}
-	of, limit := console.Count(total), total
+	of, limit := prose.Count(total), total
 	if !whole {
 		of, limit = "more than "+of, 0
 	}
@@ -106,7 +107,7 @@ func (l *jobsLs) footer(ctx context.Context, a *app, s store.Store, q *query.Que
 	if text != "" {
 		more += " " + quoted(text)
 	}
-	line := fmt.Sprintf("%s of %s shown · %s", console.Count(shown), of, console.Code(more))
+	line := fmt.Sprintf("%s of %s shown · %s", prose.Count(shown), of, console.Code(more))
 	if places := q.Places(); len(places) == 1 && places[0] == store.Retrying {
 		line += " · retry them all: " + console.Code("ebb jobs retry "+quoted(text))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
@@ -122,9 +123,9 @@ func (a *app) showJob(ctx context.Context, s store.Store, jid string, payload bo
 	}
 	for _, e := range found {
 		row := newJobRow(e)
-		a.say("%s  %-9s  %s in %s", console.Plain(row.JID), row.State, console.Plain(row.Kind), console.Plain(row.Queue))
+		a.say("%s  %-9s  %s in %s", prose.Plain(row.JID), row.State, prose.Plain(row.Kind), prose.Plain(row.Queue))
 	}
-	err := fmt.Errorf("%s end in %q", console.Plural(len(found), "job"), jid)
+	err := fmt.Errorf("%s end in %q", prose.Plural(len(found), "job"), jid)
 	return code(exitUsage, store.WithHint(err, "give more of the jid"))
 }
 
@@ -220,7 +221,7 @@ func (j *jobInfo) text(p *page) {
 	p.field("error", j.error())
 	for i, line := range j.Backtrace {
 		if i == backtraceLines && !p.plain {
-			p.line("%14s… %s more", "", console.Count(len(j.Backtrace)-i))
+			p.line("%14s… %s more", "", prose.Count(len(j.Backtrace)-i))
 			break
 		}
 		p.field("", line)
@@ -243,9 +244,9 @@ func (j *jobInfo) progress(p *page) {
 	if pr == nil {
 		return
 	}
-	words := console.Count(pr.Done)
+	words := prose.Count(pr.Done)
 	if pr.Total > 0 {
-		words += " of " + console.Count(pr.Total)
+		words += " of " + prose.Count(pr.Total)
 	}
 	p.field("progress", words)
 	if pr.Total > 0 && !p.plain {

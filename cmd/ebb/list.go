@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // column is one column of a list: what it is called in --fields and, in capitals,
@@ -100,7 +101,7 @@ func (l *list[T]) printAll(a *app, rows []T) error {
 func (l *list[T]) writer(a *app) (write func(T) error, end func() error, err error) {
 	switch a.flags.output {
 	case formName:
-		return func(row T) error { _, err := fmt.Fprintln(a.term.Out, console.Plain(l.name(row))); return err }, func() error { return nil }, nil
+		return func(row T) error { _, err := fmt.Fprintln(a.term.Out, prose.Plain(l.name(row))); return err }, func() error { return nil }, nil
 	case formJSON, formLines:
 		return l.jsonWriter(a)
 	}

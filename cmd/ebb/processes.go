@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -35,21 +36,9 @@ type processRow struct {
 func newProcessRow(p store.Process) processRow {
 	return processRow{
 		ID: string(p.ID), Host: p.Host, PID: p.PID, Lang: p.Lang, Tag: p.Tag, Release: p.Release, Version: p.Version, Labels: p.Labels,
-		State: stateOf(p), Busy: len(p.Busy), Concurrency: p.Concurrency, Held: p.Holds, Queues: queuesOf(p), RSS: p.RSS,
+		State: fleet.State(&p), Busy: len(p.Busy), Concurrency: p.Concurrency, Held: p.Holds, Queues: fleet.Queues(&p), RSS: p.RSS,
 		StartedAt: p.Started.UTC(), BeatAt: p.Beat.UTC(), KillAt: p.KillAt.UTC(),
 	}
-}
-
-// stateOf is a process's state in a word: what it said of itself, unless the store
-// knows better.
-func stateOf(p store.Process) string {
-	switch {
-	case p.Lapsed:
-		return "lapsed"
-	case p.Frozen:
-		return "frozen"
-	}
-	return p.State
 }
 
 // stateLooks are how the states of processes look.

@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/internal/console"
 	"github.com/ebbjobs/ebb/internal/control"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/lifecycle"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -149,8 +150,8 @@ func (t *telling) stopped(ctx context.Context, s store.Store, arg string) bool {
 		if err != nil {
 			return false
 		}
-		if arg == string(r.ID) || arg == shortID(r.ID) {
-			t.say("%s has stopped already, %s", shortID(r.ID), console.When(r.Ended, t.now()))
+		if arg == string(r.ID) || arg == fleet.Short(r.ID) {
+			t.say("%s has stopped already, %s", fleet.Short(r.ID), prose.When(r.Ended, t.now()))
 			return true
 		}
 	}
@@ -172,7 +173,7 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 			through, err := t.tell(ctx, s, p)
 			switch {
 			case err == nil:
-				rows = append(rows, toldRow{ID: string(p.ID), Order: string(t.verb), State: stateOf(p), Through: through})
+				rows = append(rows, toldRow{ID: string(p.ID), Order: string(t.verb), State: fleet.State(&p), Through: through})
 			case errors.Is(err, store.ErrUnreachable) || ctx.Err() != nil:
 				return 0, err
 			default:
@@ -208,7 +209,7 @@ func (t *telling) settled(ctx context.Context, targets []store.Process) (bool, e
 	}
 	will := fmt.Sprintf("%s %s", t.verb, t.what(targets))
 	if t.asks {
-		will += fmt.Sprintf(", with %s running", console.Plural(busy, "job"))
+		will += fmt.Sprintf(", with %s running", prose.Plural(busy, "job"))
 	}
 	return t.confirm(ctx, will)
 }
@@ -217,31 +218,31 @@ func (t *telling) settled(ctx context.Context, targets []store.Process) (bool, e
 func (t *telling) what(targets []store.Process) string {
 	var names []string
 	for _, p := range targets {
-		names = append(names, shortID(p.ID))
+		names = append(names, fleet.Short(p.ID))
 	}
-	return fmt.Sprintf("%s: %s", console.Plural(len(targets), "process"), some(names))
+	return fmt.Sprintf("%s: %s", prose.Plural(len(targets), "process"), some(names))
 }
 
 // tell passes the order on, and says which way it went.
 func (t *telling) tell(ctx context.Context, s store.Store, p store.Process) (through string, err error) {
-	if t.obvious(stateOf(p)) {
+	if t.obvious(fleet.State(&p)) {
 		return "none", nil
 	}
 	if p.Lapsed {
 		if t.verb == store.Stop {
 			return "none", nil
 		}
-		return "", store.WithHint(fmt.Errorf("%s is gone: its lease has ended", shortID(p.ID)), "any living process gives back what it held; without one, ebb rescue does")
+		return "", store.WithHint(fmt.Errorf("%s is gone: its lease has ended", fleet.Short(p.ID)), "any living process gives back what it held; without one, ebb rescue does")
 	}
 	if p.Lang == "ruby" && t.verb == store.Resume {
-		return "", store.WithHint(fmt.Errorf("%s is Ruby's: what is quiet there stays quiet", shortID(p.ID)), "stop it, and start another")
+		return "", store.WithHint(fmt.Errorf("%s is Ruby's: what is quiet there stays quiet", fleet.Short(p.ID)), "stop it, and start another")
 	}
 	if c := dialSocket(ctx, p); c != nil {
 		defer c.Close()
 		var refused *control.Refused
 		switch err := t.throughSocket(ctx, c); {
 		case errors.As(err, &refused):
-			return "", fmt.Errorf("%s refused: %s", shortID(p.ID), refused.Reason)
+			return "", fmt.Errorf("%s refused: %s", fleet.Short(p.ID), refused.Reason)
 		case err == nil:
 			return "socket", nil
 		}
@@ -270,7 +271,7 @@ func (t *telling) throughSocket(ctx context.Context, c *control.Client) (err err
 
 // await waits until all have done what they were told, and notes how they are.
 func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) error {
-	bar := t.term.Progress(fmt.Sprintf("waiting for %s to be %s", console.Plural(len(rows), "process"), t.asWanted), int64(len(rows)))
+	bar := t.term.Progress(fmt.Sprintf("waiting for %s to be %s", prose.Plural(len(rows), "process"), t.asWanted), int64(len(rows)))
 	defer bar.End()
 	var missing []string
 	err := poll(ctx, t.timeout, func(ctx context.Context) (bool, error) {
@@ -284,7 +285,7 @@ func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) erro
 			rows[i].Now = gone
 			j := slices.IndexFunc(processes, func(p store.Process) bool { return string(p.ID) == rows[i].ID })
 			if j >= 0 {
-				rows[i].Now = stateOf(processes[j])
+				rows[i].Now = fleet.State(&processes[j])
 			}
 			// A frozen one is in the state that it was frozen in, and one that has lapsed is
 			// not there any more either.
@@ -292,14 +293,14 @@ func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) erro
 				state = processes[j].State
 			}
 			if !t.reached(state) {
-				missing = append(missing, shortID(store.Identity(rows[i].ID))+" is "+rows[i].Now)
+				missing = append(missing, fleet.Short(store.Identity(rows[i].ID))+" is "+rows[i].Now)
 			}
 		}
 		bar.Set(int64(len(rows)-len(missing)), some(missing))
 		return len(missing) == 0, nil
 	})
 	if errors.Is(err, errTimeUp) {
-		return code(exitDeadline, store.WithHint(fmt.Errorf("after %s %s", console.Span(t.timeout), some(missing)), "what was told still counts; ebb processes ls shows how they are"))
+		return code(exitDeadline, store.WithHint(fmt.Errorf("after %s %s", prose.Span(t.timeout), some(missing)), "what was told still counts; ebb processes ls shows how they are"))
 	}
 	return err
 }
@@ -307,7 +308,7 @@ func (t *telling) await(ctx context.Context, s store.Store, rows []toldRow) erro
 func (t *telling) toldList() *list[toldRow] {
 	through := map[string]string{"socket": "told", "store": "takes it with its next beat", "none": "was so already"}
 	columns := []column[toldRow]{
-		{"process", func(r toldRow) any { return shortID(store.Identity(r.ID)) }, flex},
+		{"process", func(r toldRow) any { return fleet.Short(store.Identity(r.ID)) }, flex},
 		{"order", func(r toldRow) any { return r.Order }, asIs},
 		{"state", func(r toldRow) any { return t.state(r.State) }, asIs},
 		{"through", func(r toldRow) any {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -57,6 +58,6 @@ func (a *app) dump(ctx context.Context, s store.Store, p store.Process) error {
 	if err := s.Command(ctx, p.ID, store.Command{Verb: store.Dump}); err != nil {
 		return err
 	}
-	a.say("%s writes it into its own log with its next beat", shortID(p.ID))
+	a.say("%s writes it into its own log with its next beat", fleet.Short(p.ID))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -46,10 +47,10 @@ of a lapsed one has ended, and nobody has given back yet what it held.`,
 func (a *app) processList(rows []processRow) *list[processRow] {
 	short := map[string]int{}
 	for _, p := range rows {
-		short[shortID(store.Identity(p.ID))]++
+		short[fleet.Short(store.Identity(p.ID))]++
 	}
 	name := func(p processRow) any {
-		if s := shortID(store.Identity(p.ID)); short[s] == 1 {
+		if s := fleet.Short(store.Identity(p.ID)); short[s] == 1 {
 			return s
 		}
 		return p.ID

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -39,7 +40,7 @@ func TestShortID(t *testing.T) {
 	for id, want := range map[store.Identity]string{
 		"web-1:7:0123456789ab": "web-1:7", "web-1:7": "web-1:7", "web-1": "web-1", "": "", "a:b:c": "a:b:c", "fe80::1:7:0123": "fe80::1:7:0123",
 	} {
-		if got := shortID(id); got != want {
+		if got := fleet.Short(id); got != want {
 			t.Errorf("%q becomes %q, want %q", id, got, want)
 		}
 	}

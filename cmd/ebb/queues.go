@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/lifecycle"
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -36,29 +35,11 @@ func (a *app) queueRow(q store.Queue, processes []store.Process) queueRow {
 		row.OldestWait = max(0, a.now().Sub(q.Oldest).Seconds())
 	}
 	for _, p := range processes {
-		if takesFrom(p, q.Name) {
+		if fleet.TakesFrom(&p, q.Name) {
 			row.Processes++
 		}
 	}
 	return row
-}
-
-// takesFrom reports whether a process takes jobs from a queue now.
-func takesFrom(p store.Process, queue string) bool {
-	return !p.Lapsed && !p.Frozen && p.State == lifecycle.Running.String() && slices.Contains(queuesOf(p), queue)
-}
-
-// queuesOf are the queues of all groups of a process, each once.
-func queuesOf(p store.Process) []string {
-	queues := []string{}
-	for _, g := range p.Groups {
-		for _, share := range g.Queues {
-			if !slices.Contains(queues, share.Queue) {
-				queues = append(queues, share.Queue)
-			}
-		}
-	}
-	return queues
 }
 
 // noQueue is for a queue that is not there.

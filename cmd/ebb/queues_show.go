@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -116,7 +118,7 @@ func serversOf(p store.Process, queue string) (servers []queueServer) {
 			if share.Queue != queue {
 				continue
 			}
-			server := queueServer{ID: string(p.ID), State: stateOf(p), Release: p.Release, Group: g.Name, Slots: g.Concurrency, Weight: max(1, share.Weight)}
+			server := queueServer{ID: string(p.ID), State: fleet.State(&p), Release: p.Release, Group: g.Name, Slots: g.Concurrency, Weight: max(1, share.Weight)}
 			if g.Strict {
 				server.Weight = 0
 			}
@@ -152,14 +154,14 @@ func (info *queueInfo) text(p *page) {
 		p.line("")
 		within(p, p.a.kindList(info.Looked), info.Kinds)
 		if int64(info.Looked) < info.Waiting && !p.plain {
-			p.line("%s", console.Dim(fmt.Sprintf("kinds of the next %s of %s", console.Count(info.Looked), console.Plural(info.Waiting, "job"))))
+			p.line("%s", console.Dim(fmt.Sprintf("kinds of the next %s of %s", prose.Count(info.Looked), prose.Plural(info.Waiting, "job"))))
 		}
 	}
 }
 
 func serverList() *list[queueServer] {
 	return &list[queueServer]{columns: []column[queueServer]{
-		{"served_by", func(q queueServer) any { return shortID(store.Identity(q.ID)) }, flex},
+		{"served_by", func(q queueServer) any { return fleet.Short(store.Identity(q.ID)) }, flex},
 		{"state", func(q queueServer) any { return q.State }, asIs},
 		{"release", func(q queueServer) any { return q.Release }, asIs},
 		{"group", func(q queueServer) any { return q.Group }, asIs},

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/config"
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
@@ -127,7 +128,7 @@ func (r *rescuing) list() *list[rescuedRow] {
 			{"jid", func(j rescuedRow) any { return j.JID }, asIs},
 			{"kind", func(j rescuedRow) any { return j.Kind }, flex},
 			{"queue", func(j rescuedRow) any { return j.Queue }, asIs},
-			{"from", func(j rescuedRow) any { return shortID(store.Identity(j.From)) }, flex},
+			{"from", func(j rescuedRow) any { return fleet.Short(store.Identity(j.From)) }, flex},
 			{"cause", func(j rescuedRow) any { return j.Cause }, asIs},
 			{"fate", func(j rescuedRow) any { return j.Fate }, asIs},
 		},
@@ -152,11 +153,11 @@ func (r *rescuing) witnessed(ctx context.Context, identity string, died *rescue.
 	}
 	switch {
 	case p.Lang == "ruby" && !r.keeps(ctx, p.ID):
-		return nothing(shortID(p.ID) + " is Ruby's and holds nothing in ebb's keeping")
+		return nothing(fleet.Short(p.ID) + " is Ruby's and holds nothing in ebb's keeping")
 	case r.lives(ctx, p):
-		return code(exitRefused, store.WithHint(fmt.Errorf("%s lives: its jobs would run twice", shortID(p.ID)), "end it first: ebb processes stop %s", shortID(p.ID)))
+		return code(exitRefused, store.WithHint(fmt.Errorf("%s lives: its jobs would run twice", fleet.Short(p.ID)), "end it first: ebb processes stop %s", fleet.Short(p.ID)))
 	}
-	will := fmt.Sprintf("give back %s of %s, last heard of %s", console.Plural(p.Holds, "job"), p.ID, console.When(p.Beat, r.now()))
+	will := fmt.Sprintf("give back %s of %s, last heard of %s", prose.Plural(p.Holds, "job"), p.ID, prose.When(p.Beat, r.now()))
 	if !p.Lapsed {
 		will += "\nIts lease has not ended. If it still runs, its jobs run twice: are you sure that it does not?"
 	}
@@ -206,7 +207,7 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 	jobs := int64(0)
 	for _, p := range processes {
 		if p.Lapsed {
-			names, jobs = append(names, shortID(p.ID)), jobs+p.Holds
+			names, jobs = append(names, fleet.Short(p.ID)), jobs+p.Holds
 		}
 	}
 	unknown, more, err := r.unknown(ctx)
@@ -214,13 +215,13 @@ func (r *rescuing) lapsed(ctx context.Context) error {
 		return err
 	}
 	for _, id := range unknown {
-		names = append(names, shortID(id))
+		names = append(names, fleet.Short(id))
 	}
 	jobs += more
 	if len(names) == 0 {
 		return nothing("no process is lost")
 	}
-	ok, err := r.confirm(ctx, fmt.Sprintf("give back %s of %s: %s", console.Plural(jobs, "job"), console.Plural(len(names), "lost process"), some(names)))
+	ok, err := r.confirm(ctx, fmt.Sprintf("give back %s of %s: %s", prose.Plural(jobs, "job"), prose.Plural(len(names), "lost process"), some(names)))
 	if !ok {
 		return err
 	}
@@ -296,7 +297,7 @@ func (r *rescuing) done() string {
 		n[row.Fate]++
 	}
 	var words strings.Builder
-	words.WriteString(console.Plural(n["rescued"], "job") + " given back to the front of the queue")
+	words.WriteString(prose.Plural(n["rescued"], "job") + " given back to the front of the queue")
 	for _, fate := range []string{"delayed", "buried"} {
 		if n[fate] > 0 {
 			words.WriteString(fmt.Sprintf(", %d %s", n[fate], fate))
@@ -339,7 +340,7 @@ func (r *rescuing) salvage(ctx context.Context, gone store.Lost) (moved int, err
 		return 0, err
 	}
 	if moved < len(s.Jobs) {
-		r.say("%d of %d jobs of %s had moved on", len(s.Jobs)-moved, len(s.Jobs), shortID(gone.ID))
+		r.say("%d of %d jobs of %s had moved on", len(s.Jobs)-moved, len(s.Jobs), fleet.Short(gone.ID))
 	}
 	if moved == 0 {
 		return 0, nil

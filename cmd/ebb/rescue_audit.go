@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -33,7 +33,7 @@ func (r *rescuing) expose(ctx context.Context) error {
 		return err
 	}
 	wait := settle + time.Second
-	bar := r.term.Progress("waiting for whom nobody knows: "+console.Plural(len(found), "process"), int64(wait/time.Second))
+	bar := r.term.Progress("waiting for whom nobody knows: "+prose.Plural(len(found), "process"), int64(wait/time.Second))
 	defer bar.End()
 	for began := time.Now(); time.Since(began) < wait; {
 		lost, err := r.s.Orphans(ctx, mostLost)

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -52,7 +53,7 @@ func (r *rescuing) holdersEnded(ctx context.Context, boot string, died *rescue.D
 	var alive error
 	if len(living) > 0 {
 		alive = code(exitRefused, store.WithHint(fmt.Errorf("still there, so that their jobs would run twice: %s", someIDs(living)),
-			"end them first: ebb processes stop %s", shortID(living[0])))
+			"end them first: ebb processes stop %s", fleet.Short(living[0])))
 	}
 	switch {
 	case len(gone) == 0 && alive != nil:
@@ -65,7 +66,7 @@ func (r *rescuing) holdersEnded(ctx context.Context, boot string, died *rescue.D
 			r.judge.Deaths[id] = *died
 		}
 	}
-	ok, err := r.confirm(ctx, fmt.Sprintf("give back %s of %s of boot %s: %s", console.Plural(jobs, "job"), console.Plural(len(gone), "process"), boot, someIDs(gone)))
+	ok, err := r.confirm(ctx, fmt.Sprintf("give back %s of %s of boot %s: %s", prose.Plural(jobs, "job"), prose.Plural(len(gone), "process"), boot, someIDs(gone)))
 	if !ok {
 		return errors.Join(err, alive)
 	}
@@ -83,7 +84,7 @@ func (r *rescuing) holdersEnded(ctx context.Context, boot string, died *rescue.D
 func someIDs(ids []store.Identity) string {
 	short := make([]string, len(ids))
 	for i, id := range ids {
-		short[i] = shortID(id)
+		short[i] = fleet.Short(id)
 	}
 	return some(short)
 }

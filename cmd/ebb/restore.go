@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -72,7 +73,7 @@ func (a *app) restoreFrom(ctx context.Context, in io.Reader, name string, replac
 		if err != nil {
 			return err
 		}
-		will += fmt.Sprintf("; %s that are there are let go", console.Plural(stats.Ready+stats.Held+stats.Scheduled+stats.Retrying+stats.Dead, "job"))
+		will += fmt.Sprintf("; %s that are there are let go", prose.Plural(stats.Ready+stats.Held+stats.Scheduled+stats.Retrying+stats.Dead, "job"))
 	}
 	if ok, err := a.confirmTyping(ctx, will, "restore"); !ok {
 		return err
@@ -89,7 +90,7 @@ func (a *app) restoreFrom(ctx context.Context, in io.Reader, name string, replac
 	case err != nil:
 		return err
 	}
-	a.say("restored %s", console.Bytes(c.n))
+	a.say("restored %s", prose.Bytes(c.n))
 	return a.noting(ctx, s, store.Change{Verb: "restore", What: "backup " + name}, func() (int64, error) { return 0, nil })
 }
 
@@ -101,7 +102,7 @@ func (a *app) inUse(ctx context.Context, s store.Inspector) string {
 	}
 	var names []string
 	for _, p := range processes {
-		names = append(names, shortID(p.ID))
+		names = append(names, fleet.Short(p.ID))
 	}
 	return "stop them first: " + some(names) + " (ebb processes stop --all --wait)"
 }

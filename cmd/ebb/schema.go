@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/chaos"
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/internal/load"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -48,7 +49,7 @@ var outputs = map[string]func() (*jsonschema.Schema, error){
 	"schema":           rowsOf[schemaRow],
 	"sequence explain": schemaOf[sequenceInfo],
 	"stats":            schemaOf[statsInfo],
-	"stops ls":         rowsOf[stopRow],
+	"stops ls":         rowsOf[fleet.Stop],
 	"stops show":       schemaOf[stopInfo],
 	"undo":             schemaOf[undoResult],
 	"version":          schemaOf[versionInfo],

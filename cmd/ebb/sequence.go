@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/stopseq"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -28,6 +28,6 @@ func parseSequence(text string) (stopseq.Sequence, error) {
 
 // pointed is a text with a caret below one of its bytes.
 func pointed(text string, at int) string {
-	before := utf8.RuneCountInString(console.Plain(text[:at]))
-	return "  " + console.Plain(text) + "\n  " + strings.Repeat(" ", before) + "^"
+	before := utf8.RuneCountInString(prose.Plain(text[:at]))
+	return "  " + prose.Plain(text) + "\n  " + strings.Repeat(" ", before) + "^"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/internal/metrics"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -22,7 +23,7 @@ func (info *statsInfo) figures() *metrics.Store {
 	}
 	for _, p := range info.alive {
 		s.Processes = append(s.Processes, metrics.Process{
-			Lang: p.Lang, State: stateOf(p), Release: p.Release, Slots: p.Concurrency, Busy: len(p.Busy),
+			Lang: p.Lang, State: fleet.State(&p), Release: p.Release, Slots: p.Concurrency, Busy: len(p.Busy),
 		})
 	}
 	return s

@@ -43,7 +43,7 @@ func lifeline(r store.StopReport, cells int, unicode bool) string {
 		line = append(line, console.Warn(signs[p.Name][form]+strings.Repeat(dash, length)))
 	}
 	end := console.Dim(signs["stopped"][form])
-	if vanished(r) {
+	if r.Began.IsZero() {
 		end = console.Bad(signs["vanished"][form])
 	}
 	return strings.Join(append(line, end), "")

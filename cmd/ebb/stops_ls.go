@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -46,53 +48,53 @@ handed back, rescued or deaf; lost must be 0.`,
 }
 
 // stopRows are the reports that are asked for, the latest first.
-func stopRows(reports iter.Seq2[store.StopReport, error], from time.Time, release string) iter.Seq2[stopRow, error] {
-	return func(yield func(stopRow, error) bool) {
+func stopRows(reports iter.Seq2[store.StopReport, error], from time.Time, release string) iter.Seq2[fleet.Stop, error] {
+	return func(yield func(fleet.Stop, error) bool) {
 		for r, err := range reports {
 			switch {
 			case err != nil:
-				yield(stopRow{}, err)
+				yield(fleet.Stop{}, err)
 				return
 			case r.Ended.Before(from):
 				return
 			case release != "" && r.Release != release:
 				continue
 			}
-			if !yield(newStopRow(r), nil) {
+			if !yield(fleet.NewStop(r), nil) {
 				return
 			}
 		}
 	}
 }
 
-func (a *app) stopList() *list[stopRow] {
-	count := func(name string, of func(*fateCount) int, l look) column[stopRow] {
-		return column[stopRow]{name, func(r stopRow) any { return of(&r.Fates) }, right | l}
+func (a *app) stopList() *list[fleet.Stop] {
+	count := func(name string, of func(*fleet.Fates) int, l look) column[fleet.Stop] {
+		return column[fleet.Stop]{name, func(r fleet.Stop) any { return of(&r.Fates) }, right | l}
 	}
-	return &list[stopRow]{
-		columns: []column[stopRow]{
-			{"process", func(r stopRow) any { return shortID(store.Identity(r.ID)) }, flex},
-			{"id", func(r stopRow) any { return r.ID }, wide},
-			{"release", func(r stopRow) any { return r.Release }, asIs},
-			{"ended", func(r stopRow) any { return r.EndedAt }, asIs},
-			{"reason", func(r stopRow) any { return a.reason(r) }, flex},
-			{"took", func(r stopRow) any { return a.took(r) }, a.roomy(asIs, 72)},
-			{"touched", func(r stopRow) any { return r.Touched }, right},
-			count("finished", func(c *fateCount) int { return c.Finished }, a.roomy(asIs, 100)),
-			count("failed", func(c *fateCount) int { return c.Failed }, wide),
-			count("saved", func(c *fateCount) int { return c.Checkpointed }, wide),
-			count("back", func(c *fateCount) int { return c.HandedBack + c.Checkpointed }, a.roomy(asIs, 100)),
-			count("rescued", func(c *fateCount) int { return c.Rescued }, a.roomy(asIs, 100)),
-			count("deaf", func(c *fateCount) int { return c.Deaf }, wide),
-			{"lost", func(r stopRow) any { return a.difference(new(int64(r.Lost))) }, right},
+	return &list[fleet.Stop]{
+		columns: []column[fleet.Stop]{
+			{"process", func(r fleet.Stop) any { return fleet.Short(store.Identity(r.ID)) }, flex},
+			{"id", func(r fleet.Stop) any { return r.ID }, wide},
+			{"release", func(r fleet.Stop) any { return r.Release }, asIs},
+			{"ended", func(r fleet.Stop) any { return r.EndedAt }, asIs},
+			{"reason", func(r fleet.Stop) any { return a.reason(r) }, flex},
+			{"took", func(r fleet.Stop) any { return a.took(r) }, a.roomy(asIs, 72)},
+			{"touched", func(r fleet.Stop) any { return r.Touched }, right},
+			count("finished", func(c *fleet.Fates) int { return c.Finished }, a.roomy(asIs, 100)),
+			count("failed", func(c *fleet.Fates) int { return c.Failed }, wide),
+			count("saved", func(c *fleet.Fates) int { return c.Checkpointed }, wide),
+			count("back", func(c *fleet.Fates) int { return c.HandedBack + c.Checkpointed }, a.roomy(asIs, 100)),
+			count("rescued", func(c *fleet.Fates) int { return c.Rescued }, a.roomy(asIs, 100)),
+			count("deaf", func(c *fleet.Fates) int { return c.Deaf }, wide),
+			{"lost", func(r fleet.Stop) any { return a.difference(new(int64(r.Lost))) }, right},
 		},
-		name: func(r stopRow) string { return r.ID },
+		name: func(r fleet.Stop) string { return r.ID },
 		none: "no stops",
 	}
 }
 
-func (a *app) reason(r stopRow) any {
-	if vanished(r.report) && a.term.OutWatched {
+func (a *app) reason(r fleet.Stop) any {
+	if r.Vanished() && a.term.OutWatched {
 		return styled{r.Reason, console.Bad}
 	}
 	return r.Reason
@@ -100,15 +102,15 @@ func (a *app) reason(r stopRow) any {
 
 // took says how long a stop took, and of how long it had; where there was none, how
 // soon the jobs were back.
-func (a *app) took(r stopRow) any {
+func (a *app) took(r fleet.Stop) any {
 	took := time.Duration(r.Took * float64(time.Second))
 	switch {
-	case vanished(r.report) && r.After > 0 && a.term.OutWatched:
-		return "back in " + console.Span(time.Duration(r.After*float64(time.Second)))
-	case vanished(r.report):
+	case r.Vanished() && r.After > 0 && a.term.OutWatched:
+		return "back in " + prose.Span(time.Duration(r.After*float64(time.Second)))
+	case r.Vanished():
 		return nil
 	case !a.term.OutWatched || r.Grace == 0:
 		return took
 	}
-	return console.Span(took) + " of " + console.Span(time.Duration(r.Grace*float64(time.Second)))
+	return prose.Span(took) + " of " + prose.Span(time.Duration(r.Grace*float64(time.Second)))
 }

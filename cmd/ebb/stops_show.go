@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
 // stopInfo is all about one stop.
 type stopInfo struct {
-	stopRow
+	fleet.Stop
 	Phases []phaseRow   `json:"phases"`
 	Jobs   []store.Fate `json:"jobs"`
 	Notes  []string     `json:"notes"`
@@ -41,7 +42,7 @@ ID is a whole identity, host:pid, or any part of either that only one stop has.`
 				if err != nil || len(ids) == 100 {
 					return ids, err
 				}
-				ids = append(ids, shortID(r.ID))
+				ids = append(ids, fleet.Short(r.ID))
 			}
 			return ids, nil
 		}),
@@ -75,7 +76,8 @@ func findStop(ctx context.Context, s store.Inspector, arg string) (*stopInfo, er
 		return nil, err
 	}
 	r := reports[slices.Index(ids, id)]
-	info := &stopInfo{stopRow: newStopRow(r), Phases: []phaseRow{}, Jobs: fates(r), Notes: append([]string{}, r.Notes...)}
+	stop := fleet.NewStop(r)
+	info := &stopInfo{Stop: stop, Phases: []phaseRow{}, Jobs: stop.Jobs(), Notes: append([]string{}, r.Notes...)}
 	for _, p := range r.Phases {
 		info.Phases = append(info.Phases, phaseRow{p.Name, p.Took.Seconds(), p.InFlight})
 	}
@@ -96,36 +98,36 @@ func (info *stopInfo) sum(plain bool) any {
 		{info.Fates.HandedBack, "handed back"}, {info.Fates.Rescued, "rescued"}, {info.Fates.Deaf, "deaf"}, {info.Fates.Other, "other"},
 	} {
 		if fate.n > 0 {
-			parts = append(parts, console.Count(fate.n)+" "+fate.word)
+			parts = append(parts, prose.Count(fate.n)+" "+fate.word)
 		}
 	}
-	return console.Count(info.Touched) + " = " + strings.Join(parts, " + ")
+	return prose.Count(info.Touched) + " = " + strings.Join(parts, " + ")
 }
 
 // course says in a few words how the stop went.
 func (info *stopInfo) course(a *app) any {
-	if !vanished(info.report) {
-		return a.took(info.stopRow)
+	if !info.Vanished() {
+		return a.took(info.Stop)
 	}
 	said := info.Reason
 	if said == "vanished" {
 		said = "gone without a TERM"
 	}
 	if info.After > 0 {
-		said += ", " + console.Plural(int64(info.Touched), "job") + " given back after " + console.Span(time.Duration(info.After*float64(time.Second)))
+		said += ", " + prose.Plural(int64(info.Touched), "job") + " given back after " + prose.Span(time.Duration(info.After*float64(time.Second)))
 	}
 	return said
 }
 
 func (info *stopInfo) text(p *page) {
 	if !p.plain {
-		p.line("%s  %s", lifeline(info.report, 40, p.a.term.Unicode), p.a.cell(info.course(p.a)))
+		p.line("%s  %s", lifeline(info.Report, 40, p.a.term.Unicode), p.a.cell(info.course(p.a)))
 		p.line("")
 	}
 	p.field("process", info.ID)
 	p.field("release", info.Release)
 	p.field("tag", info.Tag)
-	p.field("reason", p.a.reason(info.stopRow))
+	p.field("reason", p.a.reason(info.Stop))
 	p.field("rescued by", info.By)
 	p.field("last beat", info.HeardAt)
 	p.field("began", info.BeganAt)

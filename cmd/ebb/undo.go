@@ -10,6 +10,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -75,7 +76,7 @@ func (a *app) undo(ctx context.Context, s store.Store, id string) error {
 	if err != nil {
 		return noChange(err)
 	}
-	what := fmt.Sprintf("%s %s %s, of %s, %s by %s.", console.Code(c.ID), c.Verb, console.Plain(c.What), console.Plural(c.Done, "job"), a.cell(c.Began), console.Plain(c.By))
+	what := fmt.Sprintf("%s %s %s, of %s, %s by %s.", console.Code(c.ID), c.Verb, prose.Plain(c.What), prose.Plural(c.Done, "job"), a.cell(c.Began), prose.Plain(c.By))
 	ok, err := a.confirm(ctx, what+"\nTake it back?")
 	if err != nil {
 		return err
@@ -94,9 +95,9 @@ func (a *app) undo(ctx context.Context, s store.Store, id string) error {
 			return errors.Join(err, shown)
 		}
 	}
-	line := console.Plural(sum.Back, "job") + " back"
+	line := prose.Plural(sum.Back, "job") + " back"
 	if sum.Passed > 0 {
-		line += fmt.Sprintf(", %s moved on and left as they are", console.Count(sum.Passed))
+		line += fmt.Sprintf(", %s moved on and left as they are", prose.Count(sum.Passed))
 	}
 	switch {
 	case err == nil:

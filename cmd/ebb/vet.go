@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/signature"
 	"github.com/ebbjobs/ebb/store"
 )
@@ -126,10 +127,10 @@ func vet(cmd *cobra.Command, a *app, packages []string, file string, save bool) 
 	}
 	switch {
 	case broken > 0:
-		return code(exitFailed, store.WithHint(fmt.Errorf("%s against %s", console.Plural(broken, "wire change"), file),
+		return code(exitFailed, store.WithHint(fmt.Errorf("%s against %s", prose.Plural(broken, "wire change"), file),
 			"new jobs of the old kind need the old form until none waits; if that is so: ebb vet --save"))
 	case problems > 0:
-		return code(exitFailed, errors.New(console.Plural(problems, "problem")))
+		return code(exitFailed, errors.New(prose.Plural(problems, "problem")))
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/internal/nearest"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -79,7 +81,7 @@ func (a *app) waitFor(ctx context.Context, s store.Store, c condition, timeout t
 		bar.End()
 	}
 	if errors.Is(err, errTimeUp) {
-		return code(exitDeadline, store.WithHint(fmt.Errorf("after %s it is not so: %s", console.Span(timeout), what), "give it more time by --timeout"))
+		return code(exitDeadline, store.WithHint(fmt.Errorf("after %s it is not so: %s", prose.Span(timeout), what), "give it more time by --timeout"))
 	}
 	return err
 }
@@ -131,7 +133,7 @@ func lookIdle(ctx context.Context, s store.Store) (left int64, what string, err 
 			return 0, "", err
 		}
 	}
-	return waiting + held, fmt.Sprintf("%s waiting, %s running", console.Count(waiting), console.Count(held)), nil
+	return waiting + held, fmt.Sprintf("%s waiting, %s running", prose.Count(waiting), prose.Count(held)), nil
 }
 
 // countWaiting counts what waits in queues that are not paused.
@@ -150,7 +152,7 @@ func lookEmpty(name string) func(context.Context, store.Store) (int64, string, e
 		queues, err := s.Queues(ctx)
 		for _, q := range queues {
 			if q.Name == name {
-				return q.Waiting, fmt.Sprintf("%s in %s", console.Plural(q.Waiting, "job"), name), err
+				return q.Waiting, fmt.Sprintf("%s in %s", prose.Plural(q.Waiting, "job"), name), err
 			}
 		}
 		return 0, "", err
@@ -169,11 +171,11 @@ func lookDone(jid string) func(context.Context, store.Store) (int64, string, err
 			case found && entry.Place == store.Dead:
 				why := ""
 				if job, err := wire.Parse(entry.Payload); err == nil && job.ErrorClass != "" {
-					why = ": " + console.Plain(job.ErrorClass+": "+job.ErrorMessage)
+					why = ": " + prose.Plain(job.ErrorClass+": "+job.ErrorMessage)
 				}
 				return 0, "", code(exitFailed, store.WithHint(fmt.Errorf("job %s is in the dead set%s", jid, why), "ebb jobs retry jid:%s gives it another try", jid))
 			case found && entry.Place == store.Keeping:
-				return 1, "it runs on " + shortID(entry.Holder), nil
+				return 1, "it runs on " + fleet.Short(entry.Holder), nil
 			case found:
 				return 1, "it is " + entry.Place.String() + " in " + entry.Queue, nil
 			}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // Progress shows how far something long is: one line that changes where a person
@@ -113,14 +115,14 @@ func (p *Progress) text(now time.Time, bar string) string {
 		parts = append(parts, bar)
 	}
 	if p.total > 0 {
-		parts = append(parts, Count(p.done)+"/"+Count(p.total))
+		parts = append(parts, prose.Count(p.done)+"/"+prose.Count(p.total))
 	} else {
-		parts = append(parts, Count(p.done))
+		parts = append(parts, prose.Count(p.done))
 	}
 	if rate := float64(p.done) / took.Seconds(); p.done > 0 && took > time.Second {
-		parts = append(parts, Count(int64(rate))+"/s")
+		parts = append(parts, prose.Count(int64(rate))+"/s")
 		if p.total > p.done {
-			parts = append(parts, Span(time.Duration(float64(p.total-p.done)/rate*float64(time.Second)))+" left")
+			parts = append(parts, prose.Span(time.Duration(float64(p.total-p.done)/rate*float64(time.Second)))+" left")
 		}
 	}
 	if p.note != "" {

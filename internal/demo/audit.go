@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 )
 
 // audit says what became of every job, and checks every result against its file. It
@@ -33,7 +34,7 @@ func (d *demo) audit(ctx context.Context) error {
 	}
 	lost := c.files - c.done
 	row := func(what string, n int, meaning string) {
-		d.live.Say("  %-11s %8s   %s", what, console.Count(n), console.Dim(meaning))
+		d.live.Say("  %-11s %8s   %s", what, prose.Count(n), console.Dim(meaning))
 	}
 	d.live.Say("")
 	row("accepted", int(accepted), "a job for each file, and the walk")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ebbjobs/ebb"
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	_ "github.com/ebbjobs/ebb/store/sqlitestore"
 )
 
@@ -107,7 +108,7 @@ func runIn(ctx context.Context, o Options, state string) (over bool, err error) 
 		return false, err
 	}
 	if c.files > 0 {
-		d.live.Say("going on with %s: %s of %s files are done", o.Dir, console.Count(c.done), console.Count(c.files))
+		d.live.Say("going on with %s: %s of %s files are done", o.Dir, prose.Count(c.done), prose.Count(c.files))
 	} else {
 		paths, err := d.list()
 		if err != nil {
@@ -117,7 +118,7 @@ func runIn(ctx context.Context, o Options, state string) (over bool, err error) 
 			return false, err
 		}
 		c.files = len(paths)
-		d.live.Say("%s below %s: a job for each, and one long job through all of them", console.Plural(len(paths), "file"), o.Dir)
+		d.live.Say("%s below %s: a job for each, and one long job through all of them", prose.Plural(len(paths), "file"), o.Dir)
 	}
 	d.Step = o.Pace / time.Duration(c.files)
 	d.Each = workers * slots * d.Step
@@ -184,7 +185,7 @@ func (d *demo) work(ctx context.Context) (finished bool, err error) {
 		return false, err
 	}
 	if !c.finished() {
-		d.live.Say("stopped: %s of %s files are done; the same command goes on", console.Count(c.done), console.Count(c.files))
+		d.live.Say("stopped: %s of %s files are done; the same command goes on", prose.Count(c.done), prose.Count(c.files))
 	}
 	return c.finished(), nil
 }

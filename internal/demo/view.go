@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -104,7 +105,7 @@ func (v *view) tellDeath(d death) error {
 	if len(v.died) > maxDeaths || d.how != "signal: killed" && d.said != "" {
 		return fmt.Errorf("demo: worker %d ended: %s\n%s", d.pid, d.how, d.said)
 	}
-	v.live.Say("%s  %s worker %d is gone (%s); it ran %s", v.stamp(d.at), console.Bad("✕"), d.pid, d.how, console.Plural(l.jobs, "job"))
+	v.live.Say("%s  %s worker %d is gone (%s); it ran %s", v.stamp(d.at), console.Bad("✕"), d.pid, d.how, prose.Plural(l.jobs, "job"))
 	if err := v.crew.start(); err != nil {
 		return fmt.Errorf("demo: start a worker: %w", err)
 	}
@@ -129,7 +130,7 @@ func (v *view) tellRescues(ctx context.Context) error {
 		}
 		l.rescued = true
 		v.live.Say("%s  %s %s rescued %s after its end by worker %d, no attempt billed", v.stamp(stop.Ended), console.Warn("⤹"),
-			console.Plural(len(stop.Jobs), "job"), console.Span(max(0, stop.Ended.Sub(l.at))), stop.By.PID())
+			prose.Plural(len(stop.Jobs), "job"), prose.Span(max(0, stop.Ended.Sub(l.at))), stop.By.PID())
 	}
 	return nil
 }
@@ -151,12 +152,12 @@ func (v *view) tellResumption(ctx context.Context) error {
 	after := ""
 	for _, l := range v.died {
 		if gap := r.at.Sub(l.at); l.walked && gap > 0 {
-			after = " " + console.Span(gap) + " later"
+			after = " " + prose.Span(gap) + " later"
 			l.walked = false
 		}
 	}
 	v.live.Say("%s  %s the walk goes on%s on worker %d, from file %s, its last checkpoint", v.stamp(r.at), console.Good("↻"),
-		after, r.pid, console.Count(r.file))
+		after, r.pid, prose.Count(r.file))
 	return nil
 }
 
@@ -231,13 +232,13 @@ func (v *view) draw(c counts) {
 	}
 	lines := []string{
 		"",
-		fmt.Sprintf("  files  %s  %s/%s", bar(c.done), console.Count(c.done), console.Count(c.files)),
-		fmt.Sprintf("  walk   %s  %s/%s  %s", bar(v.walked), console.Count(v.walked), console.Count(c.files), on),
+		fmt.Sprintf("  files  %s  %s/%s", bar(c.done), prose.Count(c.done), prose.Count(c.files)),
+		fmt.Sprintf("  walk   %s  %s/%s  %s", bar(v.walked), prose.Count(v.walked), prose.Count(c.files), on),
 		"",
 	}
 	var crew []string
 	for _, p := range v.workers {
-		crew = append(crew, fmt.Sprintf("%s worker %d  %s", console.Good("●"), p.PID, console.Plural(len(p.Busy), "job")))
+		crew = append(crew, fmt.Sprintf("%s worker %d  %s", console.Good("●"), p.PID, prose.Plural(len(p.Busy), "job")))
 	}
 	lines = append(lines, "  "+strings.Join(crew, "     "))
 	if pid := v.target(); pid != 0 && v.Kills == 0 {
@@ -253,5 +254,5 @@ func (v *view) report(c counts) {
 		return
 	}
 	v.shown, v.saidAt = c, time.Now()
-	v.live.Say("%s  %s of %s files, the walk is at %s", v.stamp(time.Now()), console.Count(c.done), console.Count(c.files), console.Count(v.walked))
+	v.live.Say("%s  %s of %s files, the walk is at %s", v.stamp(time.Now()), prose.Count(c.done), prose.Count(c.files), prose.Count(v.walked))
 }

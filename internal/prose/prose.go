@@ -1,4 +1,6 @@
-package console
+// Package prose writes numbers, sizes and times as people say them, the same on a
+// terminal, in a page and in a log line.
+package prose
 
 import (
 	"fmt"
