@@ -31,7 +31,26 @@ func TestMain(m *testing.M) {
 	}
 	completeWithin = time.Minute // a machine that does much else at once is no reason to fail
 	// ebb init runs ebb rescue as /proc/self/exe, which must not be all of these tests.
-	testscript.Main(m, map[string]func(){"ebb": main, "exe": main})
+	testscript.Main(tests{m}, map[string]func(){"ebb": main, "exe": main})
+}
+
+// tests are all that there are, and what scripts and documents run is the program as
+// users have it. TESTED is where it stands as a part of these tests, with what TestMain
+// has set.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	tested, err := exec.LookPath("ebb")
+	if err == nil {
+		os.Setenv("TESTED", filepath.Dir(tested))
+		var remove func()
+		if remove, err = plain(); err == nil {
+			defer remove()
+			return t.M.Run()
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
 }
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's own commands there
@@ -52,6 +71,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EBB_STORE", "sqlite:"+filepath.Join(env.WorkDir, "ebb.db"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("TESTED", os.Getenv("TESTED"))
 			env.Setenv("EBB_GRACE", "10s")
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir) // for control sockets
 			env.Values[serverKey{}] = new(*redistest.Server)
