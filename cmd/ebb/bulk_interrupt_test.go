@@ -23,7 +23,7 @@ import (
 	"github.com/ebbjobs/ebb/store/storeurl"
 )
 
-var interruptions = flag.Int("interruptions", 5, "how often bulk commands are interrupted on each store")
+var interruptions = flag.Int("interruptions", 2, "how often bulk commands are interrupted on each store")
 
 // TestInterruptedBulk presses ^C at random moments of each bulk command, of what goes
 // on with it, and of its undo, and counts the jobs.

@@ -68,6 +68,12 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "slow" {
+				return false, fmt.Errorf("no such condition")
+			}
+			return slow, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EBB_STORE", "sqlite:"+filepath.Join(env.WorkDir, "ebb.db"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
@@ -93,6 +99,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// slow is set where the tests that take long run too.
+var slow bool
 
 // serverKey is where a script keeps its Redis.
 type serverKey struct{}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/ebbjobs/ebb"
-	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
@@ -98,13 +97,14 @@ func (s spec) runMixed() error {
 
 var restarts = flag.Int("crash.restarts", 2, "how often three workers are replaced in a row")
 
+// judges are the stores that judge what crashes; where there is time, Redis too.
+var judges = map[string]func(t *testing.T) string{
+	"SQLite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ebb.db") },
+}
+
 // TestPoison has each store judge what crashes. All of it at once, whatever the number
 // of processors: it is nearly nothing but waiting.
 func TestPoison(t *testing.T) {
-	urls := map[string]func(t *testing.T) string{
-		"SQLite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ebb.db") },
-		"Redis":  func(t *testing.T) string { return redistest.Start(t).URL() },
-	}
 	var tests sync.WaitGroup
 	defer tests.Wait()
 	for name, test := range map[string]func(t *testing.T, url string){
@@ -114,7 +114,7 @@ func TestPoison(t *testing.T) {
 		"restarts by TERM, KILL": func(t *testing.T, url string) { roll(t, url, syscall.SIGTERM, syscall.SIGKILL) },
 		"restarts by KILL alone": func(t *testing.T, url string) { roll(t, url, syscall.SIGKILL) },
 	} {
-		for store, url := range urls {
+		for store, url := range judges {
 			tests.Go(func() {
 				t.Run(name+" on "+store, func(t *testing.T) { test(t, url(t)) })
 			})

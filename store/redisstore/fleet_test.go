@@ -81,7 +81,11 @@ func steady(t *testing.T, fleet []*worker) {
 
 // mishaps befall the connections of all.
 var mishaps = map[string]func(server *redistest.Server){
-	"restart": func(server *redistest.Server) { server.Restart() },
+	"doorbells cut": func(server *redistest.Server) {
+		for range 3 {
+			server.Do("CLIENT", "KILL", "TYPE", "pubsub")
+		}
+	},
 }
 
 // Whatever befalls the connections of all, the server restarted included, nobody who

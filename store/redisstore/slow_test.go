@@ -14,11 +14,7 @@ import (
 )
 
 func init() {
-	mishaps["doorbells cut"] = func(server *redistest.Server) {
-		for range 3 {
-			server.Do("CLIENT", "KILL", "TYPE", "pubsub")
-		}
-	}
+	mishaps["restart"] = func(server *redistest.Server) { server.Restart() }
 	mishaps["all connections cut"] = func(server *redistest.Server) {
 		server.Do("CLIENT", "KILL", "TYPE", "pubsub")
 		server.Do("CLIENT", "KILL", "TYPE", "normal")
