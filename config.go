@@ -44,6 +44,11 @@ type Config struct {
 	Release, Tag string
 	Labels       []string
 
+	// Origins says for people who look at the process where settings come from, by their
+	// names in ebb.yml, such as "ebb.yml:12" for "concurrency". Default: this program, or
+	// the defaults.
+	Origins map[string]string
+
 	// Middleware wraps the run of every job, the first one outermost.
 	Middleware []Middleware
 	// Logger gets a line for each edge of the lifecycle and each job that did not

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -192,6 +193,7 @@ func (p *Process) begin(embedded bool) (*runner.Runner, error) {
 	if p.socket = p.listen(embedded, o.Log); p.socket != nil {
 		o.Self.Socket = p.socket.Path()
 	}
+	o.Self.Settings, o.Self.Warnings = p.settings(&o), slices.Concat(warnings, unheard)
 	r, err := runner.New(o)
 	if err != nil {
 		if p.socket != nil {

@@ -14,6 +14,7 @@ type Store interface {
 	Fetcher
 	Keeper
 	Inspector
+	Historian
 
 	// Describe tells what this store can do and what was found of its settings.
 	Describe() Description

@@ -150,9 +150,20 @@ type Presence struct {
 	Embedded    bool          `json:"embedded,omitempty"`
 	Busy        []Run         `json:"busy,omitempty"`
 
-	// Runs is how runs have ended here, by kind. A store that keeps no such counts
-	// ignores it.
+	// Turns are the states that this process was in since it last ran undisturbed, with
+	// when each began by its own clock; one that runs has one.
+	Turns []Turn `json:"turns,omitempty"`
+	// Settings are those that took effect, Warnings what the process found wrong with
+	// where it runs.
+	Settings []Setting `json:"settings,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"`
+
+	// Runs is how runs have ended here, by kind and queue.
 	Runs []Runs `json:"-"`
+	// Ended are jobs that left the store at the end of their run here since the last
+	// beat that was answered, the oldest first. Numbers of one process rise: a store
+	// that has seen one of them already passes it over.
+	Ended []Numbered `json:"-"`
 
 	// Known is every token that this process holds, begun or not, as of when the
 	// beat was made up.
@@ -164,6 +175,19 @@ type Presence struct {
 	// store has lost sight of this process. From any goroutine; it must not block, and
 	// may be called after the process has left. nil: nobody is told.
 	Ring func() `json:"-"`
+}
+
+// Turn is the moment at which a process came into a state.
+type Turn struct {
+	State string    `json:"state"` // running, quiet, draining
+	At    time.Time `json:"at"`
+}
+
+// Setting is a setting as it took effect, and where it came from.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	From  string `json:"from,omitempty"` // flag, environment, ebb.yml, platform, default
 }
 
 // Group is one set of queues with slots of its own.
@@ -283,6 +307,7 @@ type Farewell struct {
 	Back   []Later // returned unfinished, in the order they go to the front
 	Deaf   []Token // still running
 	Runs   []Runs  // as in Presence, for the last time
+	Ended  []Numbered
 	Report StopReport
 }
 
@@ -322,6 +347,9 @@ type Fate struct {
 	Queue string `json:"queue"`
 	Fate  string `json:"fate"` // finished, failed, checkpointed, handed back, rescued, delayed, deaf, lost lease, not recorded, buried
 	Note  string `json:"note,omitempty"`
+	// Wasted is how long the job had run since it began or last saved a checkpoint, if
+	// that work has to be done again.
+	Wasted time.Duration `json:"wasted,omitempty"`
 }
 
 // Queue is a queue for people to see.
@@ -351,7 +379,14 @@ type Query struct {
 	Key   Identity // Keeping: of this holder; empty: all
 	// Newest walks from the other end: the latest in a set, the back of a queue.
 	Newest bool
-	Limit  int // 0: no limit
+	// From begins a set at that moment: with what is due then or later, or died then or
+	// later; with Newest, then or before. It counts to the microsecond. Zero: at the end.
+	// In other places it says nothing.
+	From time.Time
+	// Skip passes over so many of what is asked for first. Without a JID or, in a set, a
+	// queue, stores do so without reading them.
+	Skip  int64
+	Limit int // 0: no limit
 }
 
 // Entry is a job for people to see.

@@ -87,7 +87,7 @@ func (a *app) work(ctx context.Context, in config.Input, once bool) error {
 		o.LeaseFile = leases.LeaseFile
 	}
 	c := s.Process()
-	c.Logger = log
+	c.Logger, c.Origins = log, s.Origins()
 	process := ebb.NewProcess(ebb.NewClient(st, ebb.WithLogger(log)), c)
 	for _, h := range s.Handlers {
 		command.New(h.Spec, o).Register(process, h.Options()...)

@@ -100,6 +100,17 @@ func (s *Settings) Source(key string) string {
 	return cmp.Or(s.from[key].source, "default")
 }
 
+// Origins says where each setting comes from that is no default.
+func (s *Settings) Origins() map[string]string {
+	from := map[string]string{}
+	for e := range s.Entries() {
+		if e.Source != "default" {
+			from[e.Key] = e.Source
+		}
+	}
+	return from
+}
+
 func (s *Settings) entry(k Key) Entry {
 	e := Entry{Key: k.Name, Value: k.Default, Source: s.Source(k.Name)}
 	_, given := s.from[k.Name]

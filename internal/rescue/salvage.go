@@ -2,6 +2,7 @@ package rescue
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
@@ -26,6 +27,9 @@ func (j *Judge) Salvage(gone store.Lost) store.Salvage {
 			r := j.rule(gone, how, job, job == alone)
 			fate.JID, fate.Kind, fate.Fate, fate.Note = job.JID, job.Name(), r.fate, r.note
 			rescued.To, rescued.Delay, rescued.Payload = r.to, r.delay, remember(job, r)
+			if r.to != store.Dead {
+				fate.Wasted = wasted(gone, held.Queue, job)
+			}
 		}
 		s.Jobs = append(s.Jobs, rescued)
 		report.Jobs = append(report.Jobs, fate)
@@ -34,6 +38,21 @@ func (j *Judge) Salvage(gone store.Lost) store.Salvage {
 		report.Notes = append(report.Notes, givenBack(n, gone, j.By))
 	}
 	return s
+}
+
+// wasted is how long a job had run when its process was last heard of, if that is known:
+// nobody knows when a job that has a checkpoint saved it, and what a process left to
+// others it has reported itself. The beginning is by the clock of the process.
+func wasted(gone store.Lost, queue string, job *wire.Job) time.Duration {
+	if gone.Beat.IsZero() || gone.Cause == store.Left || len(job.History.Checkpoint) > 0 {
+		return 0
+	}
+	for _, run := range gone.Last.Busy {
+		if run.JID == job.JID && run.Queue == queue && !run.Since.IsZero() {
+			return max(0, gone.Beat.Sub(run.Since))
+		}
+	}
+	return 0
 }
 
 // givenBack says in a report what was done, and how long after the process was last

@@ -36,11 +36,12 @@ type Attempt struct {
 	ctx     context.Context // the handler's; nil until it begins
 	cancel  context.CancelCauseFunc
 	history wire.History
-	changed bool // history is not what the payload says
-	unsaved bool // it has a checkpoint that no call to the store carries yet
-	lost    bool // another process has it
-	judged  bool // its verdict is handed to the recorder
-	deaf    bool // still running when its process gave up waiting
+	marked  time.Time // when this run last gave a checkpoint
+	changed bool      // history is not what the payload says
+	unsaved bool      // it has a checkpoint that no call to the store carries yet
+	lost    bool      // another process has it
+	judged  bool      // its verdict is handed to the recorder
+	deaf    bool      // still running when its process gave up waiting
 }
 
 func newAttempt(g *group, held store.Held) *Attempt {
@@ -144,7 +145,7 @@ func (a *Attempt) remember(value json.RawMessage) error {
 	if a.lost {
 		return verdict.ErrLeaseLost
 	}
-	a.history.Checkpoint = value
+	a.history.Checkpoint, a.marked = value, time.Now()
 	a.changed, a.unsaved = true, true
 	return nil
 }
@@ -195,11 +196,20 @@ func (a *Attempt) waits() bool {
 	return a.unsaved && !a.judged && !a.lost
 }
 
-// fate is the attempt's line in a stop report.
-func (a *Attempt) fate(fate string, cause error) store.Fate {
+// fate is the attempt's line in a stop report, after a run that took so long.
+func (a *Attempt) fate(fate string, cause error, took time.Duration) store.Fate {
 	f := store.Fate{JID: a.job.JID, Kind: a.job.Name(), Queue: a.queue, Fate: fate}
 	if cause != nil {
 		f.Note = fmt.Sprint(cause) // which survives an Error method that panics
+	}
+	switch fate {
+	case "handed back", "checkpointed", "deaf", "lost lease", "not recorded":
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		f.Wasted = took
+		if !a.since.IsZero() && a.marked.After(a.since) {
+			f.Wasted = max(0, took-a.marked.Sub(a.since))
+		}
 	}
 	return f
 }

@@ -89,10 +89,12 @@ type Runner struct {
 	view    view
 	journal journal
 	counts  counts
+	gone    gone
 	foreign foreign
 	suspect suspects
 	looks   chan time.Duration // capacity 1: when to look for orphans; each beat says so anew
 	oldest  uint64             // fetch without an answer when the last beat was made up
+	telling uint64             // number of the last of the gone jobs in that beat
 
 	unrecorded atomic.Int64 // verdicts that had to be given up
 
@@ -118,6 +120,7 @@ func New(o Options) (*Runner, error) {
 		notice:   notice{told: make(chan struct{})},
 		inbox:    inbox{wake: make(chan struct{}, 1)},
 		view:     view{machine: machine},
+		journal:  journal{turns: []store.Turn{{State: lifecycle.Running.String(), At: time.Now()}}},
 		looks:    make(chan time.Duration, 1),
 		started:  make(chan struct{}),
 		reported: make(chan struct{}),
@@ -283,7 +286,11 @@ func (r *Runner) presence() store.Presence {
 	if r.opt.RSS != nil {
 		p.RSS = r.opt.RSS()
 	}
-	p.Runs = r.counts.all()
+	p.Turns = r.journal.states()
+	p.Runs, p.Ended = r.counts.all(), r.gone.untold()
+	if n := len(p.Ended); n > 0 {
+		r.telling = p.Ended[n-1].Number
+	}
 	for _, a := range r.keeping.all() {
 		p.Known = append(p.Known, a.token)
 		if run, ok := a.runs(); ok {
@@ -296,6 +303,7 @@ func (r *Runner) presence() store.Presence {
 // answered does what the answer to a beat asks for.
 func (r *Runner) answered(o store.Orders) {
 	r.record.retry()
+	r.gone.answered(r.telling)
 	for _, a := range r.keeping.lookup(o.Gone) {
 		if a.lose() {
 			r.log.Warn("job was rescued by another process while it ran here", a.attrs()...)
@@ -387,8 +395,9 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 		default:
 			r.keeping.forget(e.attempt)
 			r.counts.ended(&e)
+			r.gone.add(&e)
 			if r.keeping.watched() {
-				r.keeping.fate(e.attempt.fate(e.fate, e.cause))
+				r.keeping.fate(e.attempt.fate(e.fate, e.cause, e.took))
 			}
 		}
 		if e.attempt.group != of {
@@ -408,7 +417,7 @@ func (r *Runner) settled(batch []entry, lost []bool) {
 // returned, and said.
 func (r *Runner) lost(a *Attempt) {
 	r.keeping.forget(a)
-	r.keeping.fate(a.fate("lost lease", nil))
+	r.keeping.fate(a.fate("lost lease", nil, a.took()))
 }
 
 // refused sees off a job whose verdict counted for nothing.
@@ -427,7 +436,7 @@ func (r *Runner) dropped(e entry, err error) {
 	r.unrecorded.Add(1)
 	r.log.Error("verdict not recorded, the job may run again", append(e.attempt.attrs(), "verdict", e.move.String(), "cause", err)...)
 	r.keeping.forget(e.attempt)
-	r.keeping.fate(e.attempt.fate("not recorded", err))
+	r.keeping.fate(e.attempt.fate("not recorded", err, e.took))
 	e.attempt.group.account(0, -1)
 }
 

@@ -160,7 +160,11 @@ func (r *Runner) giveUp() (deaf []*Attempt) {
 	for _, a := range r.keeping.all() {
 		if a.giveUp() {
 			deaf = append(deaf, a)
-			r.keeping.fate(a.fate("deaf", nil))
+			wasted := a.took()
+			if r.opt.Embedded {
+				wasted = 0 // as the job's own end will show
+			}
+			r.keeping.fate(a.fate("deaf", nil, wasted))
 			r.log.Error("job is deaf: it did not return when its context ended", append(a.attrs(), "took", a.took())...)
 		}
 	}
@@ -183,7 +187,7 @@ func (r *Runner) giveUp() (deaf []*Attempt) {
 // the store still has here goes back.
 func (r *Runner) leave(ctx context.Context, deaf []*Attempt) error {
 	r.enter("leave")
-	f := store.Farewell{ID: r.opt.ID, Runs: r.counts.all(), Report: r.stopReport()}
+	f := store.Farewell{ID: r.opt.ID, Runs: r.counts.all(), Ended: r.gone.untold(), Report: r.stopReport()}
 	for _, a := range deaf {
 		f.Deaf = append(f.Deaf, a.token)
 	}

@@ -69,12 +69,14 @@ func (v *view) goodbye() time.Time {
 	return d.Goodbye
 }
 
-// journal keeps the phases of a process from its first notice on.
+// journal keeps the phases of a process from its first notice on, and the states that
+// others may see.
 type journal struct {
 	mu    sync.Mutex
 	notes []store.Phase
 	at    time.Time // when the current phase began
 	start time.Time // of the stop
+	turns []store.Turn
 }
 
 // enter begins a phase, and says which one ended and how long it took.
@@ -91,6 +93,12 @@ func (j *journal) enter(phase string, inFlight int) (before string, took time.Du
 	} else if j.start.IsZero() {
 		j.notes, j.start = nil, now
 	}
+	switch phase {
+	case "running":
+		j.turns = []store.Turn{{State: phase, At: now}}
+	case "quiet", "draining":
+		j.turns = append(slices.Clip(j.turns), store.Turn{State: phase, At: now}) // others read what there was
+	}
 	j.notes = append(j.notes, store.Phase{Name: phase, InFlight: inFlight})
 	j.at = now
 	return before, took
@@ -106,6 +114,13 @@ func (j *journal) phases() []store.Phase {
 	notes := slices.Clone(j.notes)
 	notes[len(notes)-1].Took = time.Since(j.at)
 	return notes
+}
+
+// states returns the states of the process since it last ran undisturbed.
+func (j *journal) states() []store.Turn {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.turns
 }
 
 func (j *journal) began() time.Time {

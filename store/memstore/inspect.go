@@ -58,6 +58,7 @@ func (s *Store) Processes(ctx context.Context) ([]store.Process, error) {
 func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		var after *job
+		skip := q.Skip
 		for n := 0; ; {
 			entries, last, err := s.page(ctx, q, after)
 			if err != nil {
@@ -65,6 +66,13 @@ func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, 
 				return
 			}
 			for _, e := range entries {
+				if before(q, e.At) {
+					continue
+				}
+				if skip > 0 {
+					skip--
+					continue
+				}
 				if !yield(e, nil) {
 					return
 				}

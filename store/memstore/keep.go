@@ -63,12 +63,19 @@ func (s *Store) Beat(ctx context.Context, p store.Presence, ttl time.Duration) (
 	orders.Commands, pr.commands = pr.commands, nil
 	pr.Presence, pr.beat, pr.until, pr.seen = forPeople(p), now, now.Add(ttl), s.nextTicket()
 	pr.unclaimed = false
+	if orders.Renewed {
+		s.mark(p.Release)
+	}
+	s.hear(p.ID, p.Release, p.Runs, p.Ended)
 	return orders, nil
 }
 
 // forPeople is p without what only the store reads, and without the caller's slices.
 func forPeople(p store.Presence) store.Presence {
-	p.Known = nil
+	p.Known, p.Runs, p.Ended = nil, nil, nil
+	p.Turns = slices.Clone(p.Turns)
+	p.Settings = slices.Clone(p.Settings)
+	p.Warnings = slices.Clone(p.Warnings)
 	p.Labels = slices.Clone(p.Labels)
 	p.Groups = slices.Clone(p.Groups)
 	p.Busy = slices.Clone(p.Busy)
@@ -263,6 +270,8 @@ func (s *Store) Leave(ctx context.Context, call store.Call, f store.Farewell) er
 	} else {
 		delete(s.processes, f.ID)
 	}
+	s.hear(f.ID, f.Report.Release, f.Runs, f.Ended)
+	delete(s.told, f.ID)
 	s.report(f.ID, f.Report)
 	err := store.NotHeld(missing)
 	s.remember(call, err)

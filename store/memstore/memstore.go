@@ -26,7 +26,10 @@ type Store struct {
 	bye    func()
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Historian = (*Store)(nil)
+)
 
 // New makes an empty store and its first client.
 func New(o Options) *Store {
@@ -43,6 +46,8 @@ func New(o Options) *Store {
 		left:      map[store.Identity]bool{},
 		lanes:     map[lane]answer{},
 		undos:     map[string]*undo{},
+		told:      map[store.Identity]*told{},
+		points:    map[store.Step]map[time.Time]map[series]store.Runs{},
 	}}
 }
 

@@ -32,6 +32,11 @@ type state struct {
 	stops     []stop                  // oldest first
 	undos     map[string]*undo        // by change
 	changes   []change                // in the order in which they were recorded
+
+	told   map[store.Identity]*told
+	points map[store.Step]map[time.Time]map[series]store.Runs
+	marks  []store.Mark  // oldest first
+	ended  []store.Ended // oldest first
 }
 
 // job is in exactly one line. Every move gives it a new ticket, so that whoever

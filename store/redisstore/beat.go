@@ -29,7 +29,8 @@ type pulse struct {
 	rtt      time.Duration // of the last beat
 	bell     *doorbell     // nil: it has none
 	sight    sight         // of it, when the beat was made up
-	reports  []*report     // for Sidekiq's metrics
+	reports  []*report     // of how runs have ended
+	mark     bool          // when its release began
 }
 
 // Beat registers a process or renews its lease.
@@ -60,7 +61,9 @@ func (s *Store) pulse(p store.Presence, ttl time.Duration) *pulse {
 	if u.bell = b.bell; u.bell != nil {
 		u.sight = u.bell.look(p.Ring)
 	}
-	u.reports = b.counting.beat(p.Runs, u.began)
+	b.counting.release = p.Release
+	u.reports = b.counting.beat(p.Runs, u.began, s.now())
+	u.mark = !b.marked && p.Release != ""
 	return u
 }
 
@@ -77,13 +80,19 @@ func stateOf(p store.Presence) string {
 
 func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err error) {
 	shards := s.shards(u.queues)
-	requests := make([]*request, len(shards), len(shards)+3+len(u.reports))
+	requests := make([]*request, len(shards), len(shards)+3)
 	for i, shard := range shards {
 		requests[i] = s.lease(shard, u.p.ID, u.ttl)
 	}
 	requests = append(requests, s.heartbeat(u))
+	requests = append(requests, s.counts(u.p.ID, u.reports)...)
+	requests = append(requests, s.endings(u.p.ID, u.p.Ended)...)
+	var mark *request
+	if u.mark {
+		mark = s.mark(u.p.Release)
+		requests = append(requests, mark)
+	}
 	if !s.cluster {
-		requests = append(requests, s.counts(u.p.ID, u.reports, s.now())...)
 		requests = append(requests, s.tally(u.queues), s.neighbours(u))
 	}
 	replies, err := s.do(ctx, requests...)
@@ -127,6 +136,12 @@ func (s *Store) beat(ctx context.Context, u *pulse) (orders store.Orders, err er
 	b.beaten, b.outages, b.commands = true, outages, commands
 	b.until, b.rtt = u.began.Add(u.ttl), time.Since(u.began)
 	b.counting.answered(u.reports)
+	// A server that was full, or has lost all, is to hear of it with the next beat.
+	if u.mark {
+		b.marked = mark.refused == nil
+	} else if orders.Renewed {
+		b.marked = false
+	}
 	for _, q := range u.queues {
 		b.queues[q] = true
 	}

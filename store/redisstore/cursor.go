@@ -112,7 +112,7 @@ func (c *cursor) close() {
 // resume reads from where the last page ended: at least one row if there is any.
 func (c *cursor) resume(ctx context.Context) ahead {
 	if c.pages == 0 {
-		return c.from(ctx, 0, c.size+1)
+		return c.from(ctx, c.at, c.size+1)
 	}
 	for range 20 { // whoever is quicker than that so often may lose a few
 		from := max(0, c.at-c.slack())

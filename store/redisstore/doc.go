@@ -28,6 +28,10 @@
 //	ebb:mirror:<id>            hash    what it was last seen running; see scripts/mirror.lua
 //	ebb:strays                 hash    member of a set → its queue, where its payload does not tell
 //	ebb:stops, ebb:stop:<id>   zset, list  processes that have ended; the parts of their reports
+//	ebb:runs:<step>:<start>    hash    how runs went in a step of time: kind, queue and release
+//	                                   → sums; see series.go
+//	ebb:ended                  list    jobs that have left the store, the latest first
+//	ebb:marks                  zset    release → when its first process registered, in ms
 //	ebb:undo:<change>          list    what moves by hand did, as long as they may be taken back
 //	ebb:change                 hash    changes by hand: ID → what is said of it; two sorted sets,
 //	                                   ebb:changes and :recorded, have their hours
@@ -37,7 +41,8 @@
 // The key queue:<q> and every key with {queue:<q>} in it have one slot in a cluster.
 // With layout=cluster, which Ruby does not know, what is fleet-wide above is kept in
 // the slot of each queue (holders, last, undo, schedule, retry, dead, and an outbox for
-// jobs that go to another queue) or below {ebb}: (the rest).
+// jobs that go to another queue) or below {ebb}: (the rest, and another last, for what is
+// remembered of runs).
 //
 // # Edges
 //

@@ -43,12 +43,15 @@ func TestMetricsAreSidekiqs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			number++
-			r := &report{number: number, runs: []store.Runs{
-				{Kind: "OkJob", Ended: 17, Failed: 2, Took: 1234567 * time.Microsecond, Spread: spread()},
-				{Kind: "Bad::Job", Ended: 3, Failed: 3},
+			few, many := spread(), store.Spread{7}
+			few[0] -= many[0]
+			r := &report{number: number, at: c.at.UTC(), runs: []store.Runs{
+				{Kind: "OkJob", Queue: "a", Ended: 10, Failed: 2, Took: 1234067 * time.Microsecond, Spread: few},
+				{Kind: "Bad::Job", Queue: "a", Ended: 3, Failed: 3},
+				{Kind: "OkJob", Queue: "b", Ended: 7, Took: 500 * time.Microsecond, Spread: many},
 			}}
 			for range 2 { // the second time in vain
-				if _, err := s.do(t.Context(), s.counts("p:1:x", []*report{r}, c.at)...); err != nil {
+				if _, err := s.do(t.Context(), s.counts("p:1:x", []*report{r})...); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -227,11 +230,11 @@ func TestReportsAreBounded(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	r := newReporter(t, server.URL())
-	runs := make([]store.Runs, 3*maxKinds+1)
+	runs := make([]store.Runs, 3*maxRuns+1)
 	for i := range runs {
 		runs[i] = store.Runs{Kind: fmt.Sprintf("Kind%d", i), Ended: 1, Failed: 1}
 	}
-	for beats, want := range []int{maxKinds, 2 * maxKinds} {
+	for beats, want := range []int{maxRuns, 2 * maxRuns} {
 		if err := r.beat(runs...); err != nil {
 			t.Fatal(err)
 		}

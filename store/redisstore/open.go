@@ -79,6 +79,7 @@ type boot struct {
 	bell     *doorbell // nil: it has none
 	left     bool
 	counting counting
+	marked   bool // when its release began
 }
 
 // Open connects to the server that url names. It waits a short while for one that
@@ -318,7 +319,7 @@ func (s *Store) learn(micros int64) { s.offset.Store(micros - time.Now().UnixMic
 func (s *Store) boot(id store.Identity) *boot {
 	b := s.boots[id]
 	if b == nil {
-		b = &boot{queues: map[string]bool{}, asked: map[int]uint64{}, counting: counting{told: map[string]store.Runs{}}}
+		b = &boot{queues: map[string]bool{}, asked: map[int]uint64{}, counting: counting{told: map[label]store.Runs{}}}
 		s.boots[id] = b
 	}
 	return b

@@ -324,7 +324,8 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 	for q := range b.queues {
 		queues = append(queues, q)
 	}
-	reports := b.counting.leave(f.Runs)
+	b.counting.release = cmp.Or(b.counting.release, f.Report.Release)
+	reports := b.counting.leave(f.Runs, s.now())
 	s.mu.Unlock()
 	report, err := reportText(&f.Report)
 	if err != nil {
@@ -346,8 +347,9 @@ func (s *Store) leave(ctx context.Context, call store.Call, f store.Farewell) er
 		requests[i] = e.request(s, leaveScript, f.ID, call, s.departure(f.ID), head)
 	}
 	requests = append(requests, s.claim(f.ID, 0))
+	requests = append(requests, s.counts(f.ID, reports)...)
+	requests = append(requests, s.endings(f.ID, f.Ended)...)
 	if !s.cluster {
-		requests = append(requests, s.counts(f.ID, reports, s.now())...)
 		requests = append(requests, s.tally(queues))
 	}
 	replies, err := s.do(ctx, requests...)

@@ -64,6 +64,9 @@ var (
 	pauseScript      = load("pause")
 	tallyScript      = load("tally")
 	runsScript       = load("runs")
+	seriesScript     = load("series")
+	endedScript      = load("ended")
+	markScript       = load("mark")
 )
 
 // request is one script call, or one command where script is nil.

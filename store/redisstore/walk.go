@@ -22,14 +22,15 @@ import (
 type walk struct {
 	s     *Store
 	q     store.Query
-	left  int // how many more to yield
+	skip  int64 // how many more to pass over
+	left  int   // how many more to yield
 	yield func(store.Entry, error) bool
 }
 
 // Jobs walks a place in its order, a page at a time.
 func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
-		w := &walk{s: s, q: q, left: cmp.Or(q.Limit, math.MaxInt), yield: yield}
+		w := &walk{s: s, q: q, skip: max(0, q.Skip), left: cmp.Or(q.Limit, math.MaxInt), yield: yield}
 		var err error
 		switch q.Place {
 		case store.Ready:
@@ -63,6 +64,10 @@ func (w *walk) emit(k key, e store.Entry) error {
 			return nil
 		}
 	}
+	if w.skip > 0 {
+		w.skip--
+		return nil
+	}
 	e.Key, e.Place, e.Queue = k.text(), k.place, k.queue
 	w.left--
 	if !w.yield(e, nil) || w.left == 0 {
@@ -91,6 +96,10 @@ func (w *walk) ready(ctx context.Context) error {
 func (w *walk) list(ctx context.Context, l list) error {
 	c := newCursor(l, window)
 	defer c.close()
+	passed, err := w.passList(ctx, l, c)
+	if passed || err != nil {
+		return err
+	}
 	for {
 		row, ok, err := c.next(ctx)
 		if err != nil || !ok {
@@ -158,6 +167,9 @@ func (w *walk) sets(ctx context.Context) error {
 	for _, q := range of {
 		c := newCursor(set{w.s, w.s.set(w.q.Place, q), w.q.Newest}, max(pageSize, 10*window/len(of)))
 		defer c.close()
+		if err := w.begin(ctx, c, w.s.set(w.q.Place, q), len(of) == 1); err != nil {
+			return err
+		}
 		cursors = append(cursors, c)
 	}
 	for {

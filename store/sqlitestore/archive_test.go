@@ -218,7 +218,7 @@ func TestRestoreOfTheReleaseBefore(t *testing.T) {
 	mustPush(t, source, "a")
 	db := source.DB()
 	defer db.Close()
-	if _, err := db.Exec("DROP TABLE ebb_undo; DROP TABLE ebb_was; DROP TABLE ebb_change; UPDATE ebb_meta SET version = 1"); err != nil {
+	if _, err := db.Exec("DROP TABLE ebb_undo; DROP TABLE ebb_was; DROP TABLE ebb_change; DROP TABLE ebb_series; DROP TABLE ebb_point; DROP TABLE ebb_mark; DROP TABLE ebb_ended; UPDATE ebb_meta SET version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	s := openFile(t, filepath.Join(t.TempDir(), "to.db"), Options{})

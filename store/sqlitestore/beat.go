@@ -60,6 +60,14 @@ func (s *Store) beat(ctx context.Context, p store.Presence, ttl time.Duration) (
 		if err != nil {
 			return err
 		}
+		if o.Renewed {
+			if err := t.mark(p.Release); err != nil {
+				return err
+			}
+		}
+		if err := t.heard(&p); err != nil {
+			return err
+		}
 		return t.orders(boot, p.Known, &o)
 	}})
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 // layout is the version of the schema that this code writes, oldest the lowest
 // version of code that may still use what it wrote.
 const (
-	layout = 2
+	layout = 3
 	oldest = 1
 )
 

@@ -54,6 +54,9 @@ func (s *Store) leave(ctx context.Context, c store.Call, f *store.Farewell) erro
 		if err != nil {
 			return err
 		}
+		if err := t.heardLast(f); err != nil {
+			return err
+		}
 		return t.answer(boot, c, joinTokens(missed))
 	}})
 	if err == nil {

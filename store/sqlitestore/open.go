@@ -68,22 +68,23 @@ type Store struct {
 	opts Options
 	file fileID // of the database, as opened
 
-	writer   *writer
-	reads    *sql.DB
-	queries  queries // on reads
-	wake     *wake
-	leases   leases
-	names    names
-	asked    asked
-	reserve  *reserve
-	house    housekeeping
-	warnings []string
-	closed   chan struct{}
-	closing  sync.Once
-	spawning sync.Mutex
-	closeErr error
-	tasks    sync.WaitGroup // the watcher, and whoever waits for a user's commit
-	replaced atomic.Bool
+	writer    *writer
+	reads     *sql.DB
+	queries   queries // on reads
+	wake      *wake
+	leases    leases
+	names     names
+	histories histories
+	asked     asked
+	reserve   *reserve
+	house     housekeeping
+	warnings  []string
+	closed    chan struct{}
+	closing   sync.Once
+	spawning  sync.Mutex
+	closeErr  error
+	tasks     sync.WaitGroup // the watcher, and whoever waits for a user's commit
+	replaced  atomic.Bool
 }
 
 var _ store.Store = (*Store)(nil)

@@ -184,8 +184,10 @@ func (t *tx) keepHouse() error {
 	if _, err := t.exec(trimLanes, before(keepLanes)); err != nil {
 		return err
 	}
-	_, err := t.exec(trimBoots, before(keepLanes))
-	return err
+	if _, err := t.exec(trimBoots, before(keepLanes)); err != nil {
+		return err
+	}
+	return t.forgetPoints()
 }
 
 // housekeeping says how much of what is old may go now.

@@ -9,16 +9,18 @@ import (
 // tx is what the calls of one transaction share.
 type tx struct {
 	session
-	names *names
-	now   int64
-	full  bool // the reserve is spent: nothing new is accepted
-	ready bool // a job became ready
+	names     *names
+	histories *histories
+	now       int64
+	full      bool // the reserve is spent: nothing new is accepted
+	ready     bool // a job became ready
 
 	books  map[int64]*tally
 	last   int64           // highest number given out; 0: not read yet
 	fronts map[int64]int64 // lowest place by queue, where it was asked for
 	fresh  map[nameKey]int64
-	after  []func() // once it is committed
+	after  []func()                    // once it is committed
+	told   map[store.Identity]*history // nil: its process has left
 
 	paused     []string
 	pausedRead bool
@@ -113,6 +115,7 @@ func (t *tx) flush() error {
 // committed runs what waited for the commit.
 func (t *tx) committed() {
 	t.names.learn(t.fresh)
+	t.histories.learn(t.told)
 	for _, f := range t.after {
 		f()
 	}

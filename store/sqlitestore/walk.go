@@ -28,6 +28,12 @@ const (
 func (s *Store) Jobs(ctx context.Context, q store.Query) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		w, err := s.walk(ctx, q)
+		if w != nil && err == nil && q.Skip > 0 {
+			var all bool
+			if all, err = w.pass(ctx); all {
+				return
+			}
+		}
 		for seen, size := 0, firstPage; w != nil && err == nil; size = page {
 			if q.Limit > 0 {
 				size = min(size, q.Limit-seen)
@@ -82,6 +88,7 @@ func (s *Store) walk(ctx context.Context, q store.Query) (*walk, error) {
 	if q.Newest {
 		w.first = math.MaxInt64
 	}
+	w.begin()
 	w.same, w.next = walkQueries(q)
 	if q.JID != "" {
 		w.args = append(w.args, q.JID)

@@ -292,7 +292,7 @@ func (w *writer) enter() error {
 // apply runs batch in the transaction that was begun and commits it. On an error
 // nothing of it is left.
 func (w *writer) apply(batch []*call) (*tx, error) {
-	t := &tx{session: w.conn, names: &w.s.names, now: w.s.now(), full: w.s.reserve.isSpent()}
+	t := &tx{session: w.conn, names: &w.s.names, histories: &w.s.histories, now: w.s.now(), full: w.s.reserve.isSpent()}
 	var err error
 	for _, c := range batch {
 		if c.accepts && t.full {

@@ -296,6 +296,19 @@ func (f *Flaky) Command(ctx context.Context, id store.Identity, c store.Command)
 	return f.through(ctx, "Command", func() error { return f.inner.Command(ctx, id, c) })
 }
 
+func (f *Flaky) Series(ctx context.Context, q store.SeriesQuery) ([]store.Point, error) {
+	return replied(ctx, f, "Series", func() ([]store.Point, error) { return f.inner.Series(ctx, q) })
+}
+
+func (f *Flaky) Marks(ctx context.Context, since time.Time) ([]store.Mark, error) {
+	return replied(ctx, f, "Marks", func() ([]store.Mark, error) { return f.inner.Marks(ctx, since) })
+}
+
+// Ended fails, whatever the moment, before its first element.
+func (f *Flaky) Ended(ctx context.Context, jid string) iter.Seq2[store.Ended, error] {
+	return walked(ctx, f, "Ended", f.inner.Ended(ctx, jid))
+}
+
 // Describe is the inner store's.
 func (f *Flaky) Describe() store.Description { return f.inner.Describe() }
 

@@ -111,14 +111,22 @@ type process struct {
 	s   *suite
 	id  store.Identity
 	seq map[int]uint64
+
+	release string
 }
 
 // stranger is a boot that has not registered.
 func (s *suite) stranger() *process {
 	st := s.Open(s.T)
 	s.Cleanup(func() { st.Close() })
-	return &process{Store: st, s: s, seq: map[int]uint64{},
-		id: store.Identity(fmt.Sprintf("host:%d:%012x", 100+boots.Add(1), boots.Load()))}
+	return s.bootOn(st)
+}
+
+// bootOn is a boot that has not registered and shares a client.
+func (s *suite) bootOn(st store.Store) *process {
+	boot := boots.Add(1)
+	return &process{Store: st, s: s, seq: map[int]uint64{}, release: "r1",
+		id: store.Identity(fmt.Sprintf("host:%d:%012x", 100+boot, boot))}
 }
 
 // process is a boot that has registered.
@@ -131,7 +139,7 @@ func (s *suite) process() *process {
 
 func (p *process) presence(known ...store.Token) store.Presence {
 	return store.Presence{
-		ID: p.id, Host: p.id.Host(), PID: p.id.PID(), Tag: "tag", Release: "r1", Version: "1", Labels: []string{"x"},
+		ID: p.id, Host: p.id.Host(), PID: p.id.PID(), Tag: "tag", Release: p.release, Version: "1", Labels: []string{"x"},
 		Started: time.Unix(1_700_000_000, 0).UTC(), Concurrency: 10, State: "running", Grace: 30 * time.Second,
 		Groups: []store.Group{{Name: "all", Concurrency: 10, Queues: []store.Share{{Queue: "q", Weight: 2}}}},
 		Known:  known,

@@ -67,4 +67,13 @@ INSERT INTO main.ebb_was(mark, undo, left_state, left_queue, left_at, job, jid, 
 DELETE FROM main.ebb_change;
 INSERT INTO main.ebb_change(id, name, began, at, change) SELECT id, name, began, at, change FROM copy.ebb_change;
 
+DELETE FROM main.ebb_point;
+DELETE FROM main.ebb_series;
+INSERT INTO main.ebb_series(id, kind, queue, release, used) SELECT id, kind, queue, release, used FROM copy.ebb_series;
+INSERT INTO main.ebb_point(step, at, series, counts) SELECT step, at, series, counts FROM copy.ebb_point;
+DELETE FROM main.ebb_mark;
+INSERT INTO main.ebb_mark(id, at, release) SELECT id, at, release FROM copy.ebb_mark;
+DELETE FROM main.ebb_ended;
+INSERT INTO main.ebb_ended(id, jid, ended) SELECT id, jid, ended FROM copy.ebb_ended;
+
 UPDATE main.ebb_meta SET last = last + (SELECT last FROM copy.ebb_meta);
