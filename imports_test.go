@@ -48,15 +48,17 @@ var imports = map[string][]string{
 	"ebbtest": {".", "store", "store/memstore", "wire", "internal/verdict"},
 
 	"examples/moved-class": {".", "store/redisstore"},
+	"examples/web-mount":   {".", "store/sqlitestore", "web"},
 
 	// What only the command needs.
 	"internal/guard":     {"store", "wire", "internal/rescue"},
-	"internal/fleet":     {"store", "lifecycle"},
+	"internal/fleet":     {"store", "wire", "lifecycle", "internal/prose"},
 	"internal/nearest":   {},
 	"internal/prose":     {},
 	"internal/console":   {"internal/prose", "charm.land/lipgloss/v2", "github.com/charmbracelet/colorprofile", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},
 	"internal/query":     {"store", "wire", "internal/nearest"},
 	"internal/export":    {},
+	"internal/life":      {"store", "wire", "internal/query"},
 	"internal/bulk":      {"store", "wire", "internal/query"},
 	"internal/command":   {".", "store", "wire", "golang.org/x/sys"},
 	"internal/config":    {".", "store", "lifecycle", "internal/command", "internal/nearest", "internal/platform", "go.yaml.in/yaml/v3"},
@@ -66,13 +68,14 @@ var imports = map[string][]string{
 	"internal/metrics":   {"store", "lifecycle", "internal/control", "github.com/prometheus/client_golang", "github.com/prometheus/common"},
 	"internal/demo":      {".", "store", "store/sqlitestore", "internal/console", "internal/crew", "internal/prose"},
 	"drain":              {"store", "lifecycle", "internal/control"},
+	"web":                {".", "store", "wire", "lifecycle", "doctor", "internal/bulk", "internal/query", "internal/fleet", "internal/prose", "internal/export", "internal/life"},
 	"doctor": {"internal/platform", "go.yaml.in/yaml/v3", "github.com/moby/buildkit/frontend/dockerfile/parser", "mvdan.cc/sh/v3/syntax",
 		"github.com/coreos/go-systemd/v22/unit", "github.com/hashicorp/hcl/v2", "github.com/pelletier/go-toml/v2"},
 	"pid1":         {"stopseq", "golang.org/x/sys/unix"}, // it is all there is of ebb-init
 	"cmd/ebb-init": {"pid1"},
 	"cmd/ebb": {".", "store", "doctor", "pid1", "drain", "internal/platform", "stopseq", "store/storeurl", "wire", "lifecycle", "internal/bulk", "internal/chaos", "internal/command", "internal/config", "internal/console", "internal/control",
-		"internal/demo", "internal/export", "internal/fleet", "internal/guard", "internal/load", "internal/metrics", "internal/nearest", "internal/promote", "internal/prose", "internal/query", "internal/rescue", "internal/signature",
-		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "github.com/rogpeppe/go-internal/diff"},
+		"internal/demo", "internal/export", "internal/fleet", "internal/guard", "internal/life", "internal/load", "internal/metrics", "internal/nearest", "internal/promote", "internal/prose", "internal/query", "internal/rescue", "internal/signature", "web",
+		"charm.land/bubbletea/v2", "charm.land/lipgloss/v2", "github.com/charmbracelet/x/ansi", "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/jsonschema-go", "github.com/rogpeppe/go-internal/diff"},
 
 	"store/storetest":      {"store", "github.com/google/go-cmp"}, // for the tests of drivers, here and elsewhere
 	"internal/redistest":   {"github.com/redis/rueidis"},

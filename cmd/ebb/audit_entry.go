@@ -4,33 +4,16 @@ import (
 	"cmp"
 	"context"
 	"os/user"
-	"time"
 
 	"github.com/ebbjobs/ebb/internal/bulk"
 	"github.com/ebbjobs/ebb/store"
 )
 
-// noting makes a change by hand and keeps in the audit trail that it was begun, by
-// whom, and that it ended. One that failed or was cut off stays without an end.
+// noting makes a change by hand that the audit trail tells of.
 func (a *app) noting(ctx context.Context, s store.Inspector, c store.Change, change func() (done int64, err error)) error {
-	id, err := bulk.NewID(ctx, s)
-	if err != nil {
-		return err
-	}
-	c.ID, c.By, c.Began = id, a.who(), a.now().UTC()
-	if err := s.Record(ctx, c); err != nil {
-		return err
-	}
-	done, err := change()
-	c.Done = done
-	if err != nil {
-		return err
-	}
-	c.Ended = a.now().UTC()
-	// It is done: an interruption now must not hide that.
-	ctx, end := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer end()
-	return s.Record(ctx, c)
+	c.By = a.who()
+	_, err := bulk.Note(ctx, s, c, func(context.Context) (int64, error) { return change() })
+	return err
 }
 
 // who is the one who makes changes, as the audit trail names people.

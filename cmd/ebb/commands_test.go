@@ -63,15 +63,18 @@ var calls = map[string]struct {
 	"queues show":      {args: []string{"images"}},
 	"rescue":           {args: []string{"--yes"}, changes: true},
 	"restore":          {args: []string{"SETTINGS", "--yes"}, changes: true},
+	"rollout status":   {args: []string{"v143", "--timeout", "100ms"}, exit: exitDeadline},
 	"schema":           {alone: "it describes answers"},
 	"sequence explain": {alone: "it explains a text"},
 	"stats":            {},
 	"stops ls":         {},
 	"stops show":       {args: []string{"host-1"}},
+	"top":              {},
 	"undo":             {args: []string{"--yes"}, changes: true},
 	"version":          {alone: "it prints a version"},
 	"vet":              {alone: "it reads Go code"},
 	"wait":             {args: []string{"--for", "idle", "--timeout", "300ms"}, exit: exitDeadline},
+	"web":              {args: []string{"--help"}, alone: "it serves until it is ended"},
 	"work":             {args: []string{"--once", "--config", "SETTINGS"}, changes: true},
 }
 

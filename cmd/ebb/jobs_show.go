@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ebbjobs/ebb/internal/console"
+	"github.com/ebbjobs/ebb/internal/life"
 	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/internal/query"
 	"github.com/ebbjobs/ebb/store"
@@ -164,28 +164,9 @@ func newJobInfo(ctx context.Context, s store.Store, e store.Entry, payload bool)
 // eventsOf is a job's life: what its payload tells of it, in order.
 func eventsOf(e *store.Entry, job *wire.Job) []eventRow {
 	events := []eventRow{}
-	add := func(at time.Time, what, cause, note string) {
-		if !at.IsZero() {
-			events = append(events, eventRow{At: at.UTC(), What: what, Cause: cause, Note: note})
-		}
+	for _, e := range life.Told(e, job) {
+		events = append(events, eventRow{e.At, e.What, e.Cause, e.By, e.Note})
 	}
-	add(job.CreatedAt, "created", "", "")
-	failure, again := query.ErrorOf(job), ""
-	if !job.RetriedAt.IsZero() {
-		failure, again = "", query.ErrorOf(job) // only the last one is kept
-	}
-	add(job.FailedAt, "failed", "", failure)
-	add(job.RetriedAt, "failed again", "", again)
-	if job.EnqueuedAt.Sub(job.CreatedAt).Abs() > time.Millisecond {
-		add(job.EnqueuedAt, "enqueued", "", "")
-	}
-	for _, event := range job.History.Events {
-		events = append(events, eventRow{event.At.UTC(), event.What, event.Cause, event.By, event.Note})
-	}
-	if e.Place == store.Dead {
-		add(e.At, "buried", "", "")
-	}
-	slices.SortStableFunc(events, func(a, b eventRow) int { return a.At.Compare(b.At) })
 	return events
 }
 

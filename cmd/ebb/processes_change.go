@@ -41,12 +41,15 @@ type telling struct {
 
 const gone = "gone" // the state of a process that is not there any more
 
-func newProcessesQuiet(a *app) *cobra.Command {
-	t := &telling{app: a, verb: store.Quiet, asWanted: "quiet",
+func (a *app) quieting() *telling {
+	return &telling{app: a, verb: store.Quiet, asWanted: "quiet",
 		obvious: func(state string) bool { return state == "quiet" || state == "draining" },
 		reached: func(state string) bool { return state != lifecycle.Running.String() },
 	}
-	return t.command(&cobra.Command{
+}
+
+func newProcessesQuiet(a *app) *cobra.Command {
+	return a.quieting().command(&cobra.Command{
 		Use: "quiet [ID…]", Short: "Let processes fetch nothing new",
 		Long: `Let processes fetch nothing new. What they run goes on for as long as it takes.
 
@@ -69,12 +72,15 @@ cannot be resumed: restart it.`,
 	})
 }
 
-func newProcessesStop(a *app) *cobra.Command {
-	t := &telling{app: a, verb: store.Stop, asWanted: gone, asks: true,
+func (a *app) stopping() *telling {
+	return &telling{app: a, verb: store.Stop, asWanted: gone, asks: true,
 		obvious: func(state string) bool { return state == lifecycle.Draining.String() },
 		reached: func(state string) bool { return state == gone },
 	}
-	return t.command(&cobra.Command{
+}
+
+func newProcessesStop(a *app) *cobra.Command {
+	return a.stopping().command(&cobra.Command{
 		Use: "stop [ID…]", Short: "Let processes hand over and end",
 		Long: `Let processes hand over and end, as TERM does: jobs are told, have the grace period
 to finish or to save a checkpoint, and go back to their queue otherwise.`,
@@ -166,22 +172,7 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 	if ok, err := t.settled(ctx, targets); !ok {
 		return err
 	}
-	var rows []toldRow
-	var failed []error
-	err = t.noting(ctx, s, store.Change{Verb: string(t.verb), What: t.what(targets)}, func() (int64, error) {
-		for _, p := range targets {
-			through, err := t.tell(ctx, s, p)
-			switch {
-			case err == nil:
-				rows = append(rows, toldRow{ID: string(p.ID), Order: string(t.verb), State: fleet.State(&p), Through: through})
-			case errors.Is(err, store.ErrUnreachable) || ctx.Err() != nil:
-				return 0, err
-			default:
-				failed = append(failed, err)
-			}
-		}
-		return 0, nil
-	})
+	rows, failed, err := t.tellAll(ctx, s, targets)
 	if err != nil {
 		return err
 	}
@@ -198,11 +189,36 @@ func (t *telling) run(ctx context.Context, s store.Store, args []string) error {
 	return late
 }
 
+// tellAll passes the order on to each, and keeps in the audit trail that it was given.
+// Those that could not be told are in failed.
+func (t *telling) tellAll(ctx context.Context, s store.Store, targets []store.Process) (rows []toldRow, failed []error, err error) {
+	err = t.noting(ctx, s, store.Change{Verb: string(t.verb), What: t.what(targets)}, func() (int64, error) {
+		for _, p := range targets {
+			through, err := t.tell(ctx, s, p)
+			switch {
+			case err == nil:
+				rows = append(rows, toldRow{ID: string(p.ID), Order: string(t.verb), State: fleet.State(&p), Through: through})
+			case errors.Is(err, store.ErrUnreachable) || ctx.Err() != nil:
+				return 0, err
+			default:
+				failed = append(failed, err)
+			}
+		}
+		return 0, nil
+	})
+	return rows, failed, err
+}
+
 // settled asks where a person must be asked.
 func (t *telling) settled(ctx context.Context, targets []store.Process) (bool, error) {
 	if !t.asks && !t.flags.dryRun {
 		return true, nil
 	}
+	return t.confirm(ctx, t.will(targets))
+}
+
+// will says what is about to be done.
+func (t *telling) will(targets []store.Process) string {
 	busy := 0
 	for _, p := range targets {
 		busy += len(p.Busy)
@@ -211,7 +227,7 @@ func (t *telling) settled(ctx context.Context, targets []store.Process) (bool, e
 	if t.asks {
 		will += fmt.Sprintf(", with %s running", prose.Plural(busy, "job"))
 	}
-	return t.confirm(ctx, will)
+	return will
 }
 
 // what names the processes, for a question and the audit trail.

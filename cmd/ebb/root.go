@@ -63,7 +63,7 @@ other language, and shows what becomes of them.`,
 		root.AddCommand(commands...)
 	}
 	add(groupRun, newWork(a), newInit(), newEnqueue(a), newDemo(a))
-	add(groupLook, newJobs(a), newQueues(a), newProcesses(a), newStops(a), newStats(a), newBooks(a), newWait(a), newRescue(a), newGuard(a), newDrain(a), newUndo(a), newAudit(a))
+	add(groupLook, newJobs(a), newQueues(a), newProcesses(a), newTop(a), newStops(a), newRollout(a), newStats(a), newBooks(a), newWait(a), newRescue(a), newGuard(a), newDrain(a), newUndo(a), newAudit(a), newWeb(a))
 	add(groupStore, newBackup(a), newRestore(a), newBench(a), newChaos(a), newConfig(a), newImport(a), newDoctor(a), newVet(a), newSequence(a), newSchema(a), newCompletion(a), newVersion(a))
 	addHelp(root)
 	for _, c := range root.Commands() {

@@ -46,6 +46,7 @@ var outputs = map[string]func() (*jsonschema.Schema, error){
 	"queues move":      schemaOf[changeResult],
 	"queues show":      schemaOf[queueInfo],
 	"rescue":           rowsOf[rescuedRow],
+	"rollout status":   either(schemaOf[rolloutInfo], schemaOf[rolloutEvent]),
 	"schema":           rowsOf[schemaRow],
 	"sequence explain": schemaOf[sequenceInfo],
 	"stats":            schemaOf[statsInfo],

@@ -121,7 +121,7 @@ func (info *stopInfo) course(a *app) any {
 
 func (info *stopInfo) text(p *page) {
 	if !p.plain {
-		p.line("%s  %s", lifeline(info.Report, 40, p.a.term.Unicode), p.a.cell(info.course(p.a)))
+		p.line("%s  %s", lifeline(info.Line(), 40, p.a.term.Unicode), p.a.cell(info.course(p.a)))
 		p.line("")
 	}
 	p.field("process", info.ID)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -28,8 +29,9 @@ func TestLifeline(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a, out, _ := appOn(nil)
-			fmt.Fprintln(a.term.Out, lifeline(test.report, 20, true)) // nobody watches: without colours
-			fmt.Fprintln(a.term.Out, lifeline(test.report, 20, false))
+			stop := fleet.NewStop(test.report)
+			fmt.Fprintln(a.term.Out, lifeline(stop.Line(), 20, true)) // nobody watches: without colours
+			fmt.Fprintln(a.term.Out, lifeline(stop.Line(), 20, false))
 			if want := test.unicode + "\n" + test.ascii + "\n"; out.String() != want {
 				t.Errorf("got\n%swant\n%s", out, want)
 			}

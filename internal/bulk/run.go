@@ -43,6 +43,9 @@ func (f *Frozen) Run(ctx context.Context, o Options) (store.Change, error) {
 	return f.change, nil
 }
 
+// What is which jobs the order is about, in words.
+func (f *Frozen) What() string { return f.Order.what() }
+
 // what is the order in words.
 func (o *Order) what() string {
 	words := o.Query.String()

@@ -11,7 +11,7 @@ import (
 // show becomes as many others as it has cells, so that columns stay where they are.
 type ascii struct{ w io.Writer }
 
-var inASCII = map[rune]string{'…': ".", '·': "-", '–': "-", '—': "-", 'µ': "u", '→': ">"}
+var inASCII = map[rune]string{'…': ".", '·': "-", '–': "-", '—': "-", 'µ': "u", '→': ">", '▸': ">", '✕': "X", '▲': "!", '↑': "^", '↓': "v", '←': "<"}
 
 func (a ascii) Write(b []byte) (int, error) {
 	if _, err := io.WriteString(a.w, toASCII(string(b))); err != nil {
@@ -38,3 +38,7 @@ func toASCII(s string) string {
 }
 
 func beyondASCII(r rune) bool { return r > '~' }
+
+// ASCII is text as a terminal that shows no more than that is given it. Escape codes
+// stay.
+func ASCII(s string) string { return toASCII(s) }

@@ -128,13 +128,20 @@ func newJIDIs(list anyOf) *jidIs {
 
 func (c *jidIs) String() string { return "jid:" + c.anyOf.String() }
 
-func (c *jidIs) holds(s *subject) bool {
-	return s.job.JID != "" && (c.whole[s.job.JID] ||
-		slices.ContainsFunc(c.tails, func(tail string) bool { return strings.HasSuffix(s.job.JID, tail) }))
+func (c *jidIs) holds(s *subject) bool { return c.is(s.job.JID) }
+
+// missed looks for a few; of many, at the payload's own jid.
+func (c *jidIs) missed(r *raw) bool {
+	if len(c.anyOf) <= 8 {
+		return c.anyOf.missed(r)
+	}
+	jid, ok := wire.JIDOf(r.entry.Payload)
+	return ok && !c.is(jid)
 }
 
-// missed looks for a few only: of many one is likely to be in there somewhere.
-func (c *jidIs) missed(r *raw) bool { return len(c.anyOf) <= 8 && c.anyOf.missed(r) }
+func (c *jidIs) is(jid string) bool {
+	return jid != "" && (c.whole[jid] || slices.ContainsFunc(c.tails, func(tail string) bool { return strings.HasSuffix(jid, tail) }))
+}
 
 // argIs is the value of an argument.
 type argIs struct {

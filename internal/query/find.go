@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/ebbjobs/ebb/store"
 )
@@ -27,40 +28,7 @@ const (
 // front, then the sets by time. Jobs that move meanwhile may be missed or seen
 // twice. An error ends it.
 func (q *Query) Find(ctx context.Context, st store.Inspector, s Search) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
-		m, err := q.informed(ctx, st)
-		var walks []store.Query
-		if err == nil {
-			walks, err = q.Walks(ctx, st)
-		}
-		of := int64(0)
-		if err == nil && s.Looked != nil {
-			of, err = q.size(ctx, st, walks)
-		}
-		if err != nil {
-			yield(store.Entry{}, err)
-			return
-		}
-		looked := int64(0)
-		for _, walk := range walks {
-			walk.Newest = s.Newest
-			for e, err := range st.Jobs(ctx, walk) {
-				if err != nil {
-					yield(store.Entry{}, err)
-					return
-				}
-				if looked++; s.Looked != nil && looked%lookedEvery == 0 {
-					s.Looked(looked, max(of, looked))
-				}
-				if m.Match(e) && !yield(e, nil) {
-					return
-				}
-			}
-		}
-		if s.Looked != nil {
-			s.Looked(looked, max(of, looked))
-		}
-	}
+	return q.Scan(ctx, st, s, &Position{})
 }
 
 // informed returns q with what only the store can tell it.
@@ -133,6 +101,7 @@ func (q *Query) wholeJIDs() []string {
 				}
 				jids = append(jids, jid)
 			}
+			slices.Sort(jids) // a search that goes on looks for them in the same order
 			return jids
 		}
 	}
