@@ -55,7 +55,7 @@ func (ui *UI) bulkFreeze(w http.ResponseWriter, r *request) error {
 		return fault(http.StatusBadRequest, err, "")
 	}
 	verb := r.PostFormValue("verb")
-	q, err := bulkQuery(r.PostForm, r.Now)
+	q, err := r.bulkQuery(r.PostForm)
 	if err != nil {
 		return err
 	}
@@ -90,8 +90,8 @@ func (ui *UI) bulkFreeze(w http.ResponseWriter, r *request) error {
 
 // bulkQuery is which jobs a form names: those that were picked, or all that the list
 // shows or would.
-func bulkQuery(form url.Values, now time.Time) (*query.Query, error) {
-	q, wrong, err := readJobsQuery(url.Values{"state": form["state"], "q": form["q"]}, now)
+func (r *request) bulkQuery(form url.Values) (*query.Query, error) {
+	q, wrong, err := r.readJobsQuery(url.Values{"state": form["state"], "q": form["q"]})
 	switch {
 	case err != nil:
 		return nil, err

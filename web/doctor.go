@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/internal/prose"
 	"github.com/ebbjobs/ebb/store"
@@ -36,37 +35,8 @@ type finding struct {
 	Key   string
 	Text  string
 	Found []store.Identity // by whom
-	Rule  doctor.Rule      // which explains it; without an ID none does
+	Rule  Rule             // which explains it; without an ID none does
 	Cost  *fleet.Stop      // the last stop that names it
-}
-
-// tells are how findings begin that a rule explains. Processes tell in words, since
-// people read them in a log as well.
-var tells = []struct{ begins, rule string }{
-	{"PID 1 is ", "L01"},
-	{"the container's first process is ", "L01"},
-	{"this process is a grandchild of ", "L01"},
-	{"grace is ", "L05"},
-	{"grace of ", "L06"},
-	{"maxmemory-policy ", "L09"},
-	{"appendonly ", "L09"},
-}
-
-// explained finds the rule of a finding: by its number, if it has one, or by how it
-// begins.
-func explained(text string) doctor.Rule {
-	for word := range strings.FieldsFuncSeq(text, notOfRule) {
-		if rule, ok := doctor.RuleOf(word); ok {
-			return rule
-		}
-	}
-	for _, t := range tells {
-		if strings.HasPrefix(text, t.begins) {
-			rule, _ := doctor.RuleOf(t.rule)
-			return rule
-		}
-	}
-	return doctor.Rule{}
 }
 
 const (
@@ -94,7 +64,7 @@ func (ui *UI) findings(ctx context.Context, _ string) (any, error) {
 			if !known {
 				i = len(f.Live)
 				at[text] = i
-				f.Live = append(f.Live, newFinding(text))
+				f.Live = append(f.Live, ui.newFinding(text))
 			}
 			f.Live[i].Found = append(f.Live[i].Found, p.ID)
 		}
@@ -103,13 +73,17 @@ func (ui *UI) findings(ctx context.Context, _ string) (any, error) {
 	f.More = max(0, len(f.Live)-maxFindings)
 	f.Live = f.Live[:len(f.Live)-f.More]
 	for _, text := range ui.store.Describe().Warnings {
-		f.Store = append(f.Store, newFinding(text))
+		f.Store = append(f.Store, ui.newFinding(text))
 	}
 	return f, f.costs(ctx, ui.store)
 }
 
-func newFinding(text string) finding {
-	return finding{Key: fleet.GroupID("", text), Text: text, Rule: explained(text)}
+func (ui *UI) newFinding(text string) finding {
+	f := finding{Key: fleet.GroupID("", text), Text: text}
+	if ui.opt.Explain != nil {
+		f.Rule, _ = ui.opt.Explain(text)
+	}
+	return f
 }
 
 // costs finds the last stop that names each finding in its notes.

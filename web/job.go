@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -133,8 +134,8 @@ func (r *request) payloadOf(e *store.Entry) (payload []byte, ok bool) {
 	if redact == nil && (err != nil || !job.History.NoArgs) {
 		return e.Payload, true
 	}
-	payload, err = hide(e.Payload, len(e.Payload), "", func(path string) bool {
-		if path == "args" {
+	payload, err = hide(e.Payload, math.MaxInt, "", func(path string) bool {
+		if path == "args" || path == "ebb.cp" { // a checkpoint is made of arguments
 			return job.History.NoArgs
 		}
 		return redact != nil && redact(strings.TrimPrefix(path, "args."))

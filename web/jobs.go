@@ -68,14 +68,17 @@ var pastedJID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
 // readJobsQuery reads the query of an address. What is wrong with the text is for the
 // page to show.
-func readJobsQuery(values url.Values, now time.Time) (jobsQuery, *wrongQuery, error) {
+func (r *request) readJobsQuery(values url.Values) (jobsQuery, *wrongQuery, error) {
 	q := jobsQuery{State: values.Get("state"), Text: strings.TrimSpace(values.Get("q")), Newest: values.Get("order") == "newest"}
-	parsed, err := query.Parse(q.Text, now)
+	parsed, err := query.Parse(q.Text, r.Now)
 	if syntax, ok := errors.AsType[*query.SyntaxError](err); ok {
 		end := syntax.Offset + syntax.Length
 		parsed = &query.Query{}
 		q.query = parsed
 		return q, &wrongQuery{q.Text[:syntax.Offset], q.Text[syntax.Offset:end], q.Text[end:], syntax.Reason, syntax.Try}, nil
+	}
+	if !r.Args() || r.ui.opt.Redact != nil {
+		parsed = parsed.SeenAs(r.seen)
 	}
 	q.query = parsed
 	if q.State != "" && q.State != "done" {
@@ -119,7 +122,7 @@ func (ui *UI) jobs(w http.ResponseWriter, r *request) error {
 		http.Redirect(w, r.Request, r.Path("/jobs/"+jid), http.StatusSeeOther)
 		return nil
 	}
-	q, wrong, err := readJobsQuery(r.URL.Query(), r.Now)
+	q, wrong, err := r.readJobsQuery(r.URL.Query())
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
 
@@ -40,6 +42,33 @@ func (r *request) show(value json.RawMessage, most int, under string) shownJSON 
 	s.Text = cut(string(text[:min(len(text), most+utf8.UTFMax)]), most)
 	return s
 }
+
+// seen is a job with no more of its payload than who asks may see, for searches to look
+// at. One that cannot be read has nothing: nobody can tell what in it is to be hidden.
+func (r *request) seen(e store.Entry) store.Entry {
+	job, err := wire.Parse(e.Payload)
+	if err != nil {
+		e.Payload = nil
+		return e
+	}
+	var p wire.Patch
+	show := func(key, under string, value []byte) {
+		if text, err := hide(value, math.MaxInt, under, r.redacts); err == nil && r.Args() && !r.redacts(key) {
+			p.Set(key, text)
+		} else {
+			p.Delete(key)
+		}
+	}
+	show("args", "", job.Args)
+	for _, f := range job.Extra() {
+		show(f.Key, f.Key, f.Value)
+	}
+	e.Payload = job.With(&p)
+	return e
+}
+
+// redacts reports whether a value is hidden by its path.
+func (r *request) redacts(path string) bool { return r.ui.opt.Redact != nil && r.ui.opt.Redact(path) }
 
 // hidden stands for a value that is not shown.
 const hidden = `"•••"`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ebbjobs/ebb/internal/export"
 	"github.com/ebbjobs/ebb/internal/query"
+	"github.com/ebbjobs/ebb/store"
 )
 
 // found is a line of a search that goes on: rows that match, and how far it is.
@@ -33,7 +34,7 @@ const progressEvery = 100 * time.Millisecond
 // jobsSearch goes on with a search where a page ended, through all that there is: rows
 // up to a page full, and then only their number.
 func (ui *UI) jobsSearch(w http.ResponseWriter, r *request) error {
-	q, wrong, err := readJobsQuery(r.URL.Query(), r.Now)
+	q, wrong, err := r.readJobsQuery(r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (s *searching) run(q *jobsQuery) error {
 	}}
 	for e, err := range q.query.Scan(s.r.Context(), s.ui.store, search, &at) {
 		if err != nil {
-			s.found.Error = err.Error()
+			s.found.Error = store.Redact(err.Error())
 			break
 		}
 		s.found.Found++
@@ -122,7 +123,7 @@ func (r *request) RowsOf(rows []jobRow) []rowView {
 
 // jobsExport writes what matches as JSON lines, without what is not shown to who asks.
 func (ui *UI) jobsExport(w http.ResponseWriter, r *request) error {
-	q, wrong, err := readJobsQuery(r.URL.Query(), r.Now)
+	q, wrong, err := r.readJobsQuery(r.URL.Query())
 	switch {
 	case err != nil:
 		return err

@@ -41,6 +41,17 @@ type Options struct {
 	Redact func(path string) bool
 	// Links are shown with each job.
 	Links []Link
+	// Explain finds the rule behind what a process or the store found wrong, in their
+	// words. nil: the words stand alone. ebb web has those of package doctor, which a
+	// program that mounts the pages need not link.
+	Explain func(finding string) (Rule, bool)
+}
+
+// Rule explains a finding.
+type Rule struct {
+	ID  string // as ebb doctor --explain knows it
+	Why string // why jobs die of it
+	Fix string // what to do
 }
 
 // Env is where the jobs run.

@@ -3,12 +3,10 @@ package web
 import (
 	"cmp"
 	"html/template"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/lifecycle"
 	"github.com/ebbjobs/ebb/store"
@@ -29,10 +27,9 @@ type lifeRow struct {
 // stopRow is how one process ended.
 type stopRow struct {
 	*fleet.Stop
-	End   string // stopped or vanished
-	Used  template.HTML
-	Why   string // a vanished one's: what is known of it
-	Rules []doctor.Rule
+	End  string // stopped or vanished
+	Used template.HTML
+	Why  string // a vanished one's: what is known of it
 }
 
 // Notes are what those who wrote the report had to add: what a rescuer says of itself
@@ -52,22 +49,12 @@ func (s *stopRow) Back() time.Duration { return time.Duration(s.After * float64(
 // Length is how long it took.
 func (s *stopRow) Length() time.Duration { return time.Duration(s.Took * float64(time.Second)) }
 
-// ruleID is how a note names a rule of ebb doctor.
-var ruleID = regexp.MustCompile(`\b[DL][0-9]{2}\b`)
-
 func newStopRow(s *fleet.Stop) *stopRow {
 	row := &stopRow{Stop: s, End: fleet.Stopped, Used: usedOf(s.Used())}
 	if s.Vanished() {
 		row.End = fleet.Vanished
 		if row.Why = s.Reason; s.Reason == fleet.Vanished {
 			row.Why = "gone without a TERM"
-		}
-	}
-	for _, text := range append([]string{s.Reason}, s.Report.Notes...) {
-		for _, id := range ruleID.FindAllString(text, -1) {
-			if rule, ok := doctor.RuleOf(id); ok && !slices.ContainsFunc(row.Rules, func(r doctor.Rule) bool { return r.ID == rule.ID }) {
-				row.Rules = append(row.Rules, rule)
-			}
 		}
 	}
 	return row

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ebbjobs/ebb/doctor"
 	"github.com/ebbjobs/ebb/internal/config"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/web"
@@ -154,7 +155,7 @@ func (a *app) webOptions(f *webFlags) (opt web.Options, err error) {
 	}
 	opt = web.Options{
 		ReadOnly: f.readOnly || settings.ReadOnly, HideArgs: f.hideArgs,
-		Hosts: f.hosts, Base: f.base, Title: f.title, Env: web.Env(f.env),
+		Hosts: f.hosts, Base: f.base, Title: f.title, Env: web.Env(f.env), Explain: explain,
 	}
 	if len(f.redact) > 0 {
 		opt.Redact = web.KeysMatching(f.redact...)
@@ -164,6 +165,11 @@ func (a *app) webOptions(f *webFlags) (opt web.Options, err error) {
 	}
 	opt.Auth, opt.Role, err = f.who()
 	return opt, code(exitUsage, err)
+}
+
+func explain(finding string) (web.Rule, bool) {
+	rule, ok := doctor.Explain(finding)
+	return web.Rule{ID: rule.ID, Why: rule.Why, Fix: rule.Fix}, ok
 }
 
 // onlyHere reports whether an address to listen at is reached from this machine alone.
