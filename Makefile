@@ -1,4 +1,4 @@
-.PHONY: test quick check mutants recovery reference five-minutes vuln bench fuzz
+.PHONY: test quick check check-ui screenshots mutants recovery reference five-minutes vuln bench fuzz
 
 # Everything that CI runs.
 test:
@@ -11,6 +11,14 @@ quick:
 # Formatting and static analysis.
 check:
 	scripts/check
+
+# What a browser sees of a store with a million jobs. It needs chromium, npm, redis-server and ruby-sidekiq.
+check-ui:
+	go -C tools test -tags=ui -count=1 -v -timeout=60m ./browser
+
+# docs/pictures anew, of a small fleet that is deployed and killed.
+screenshots:
+	go run -C tools ./screenshots
 
 # Each protection is taken out in turn, and a test must go red: RUN=REGEXP picks some.
 mutants:

@@ -68,6 +68,11 @@ func scratch(t *testing.T, name string) string {
 			t.Fatal(err)
 		}
 	}
+	for file, text := range map[string]string{"people": "ada:admin:secret\n", "roles": "*:viewer\n"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	switch {
 	case strings.HasPrefix(name, "ebb processes"):
 		actor(t, url)
@@ -102,6 +107,19 @@ func rubyAlone(t *testing.T) string {
 	server.Do("HSET", id, "info", `{"hostname":"host-1","pid":7,"queues":["default"]}`, "beat", "1767225600.5", "quiet", "false")
 	server.Do("HSET", id+":work", "8c0", `{"queue":"default","payload":"{\"class\":\"SlowJob\",\"args\":[7],\"jid\":\"0199aa00bb00cc00dd000077\"}","run_at":1767225590}`)
 	return server.URL()
+}
+
+// newcomer is a process of the release that comes next, and lives until the test ends.
+func newcomer(t *testing.T, url string) {
+	t.Helper()
+	s, err := storeurl.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	p := hostOne
+	p.ID, p.Release, p.Started = "host-2:7:ba9876543210", "v143", time.Now()
+	beat(t.Context(), t, s, p)
 }
 
 // actor plays a process that does what it is told, until the test ends.

@@ -243,6 +243,9 @@ func runLines(t *testing.T, name string, lines []string) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
 		dir := scratch(t, name)
+		if slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "ebb rollout ") }) {
+			newcomer(t, "sqlite:"+filepath.Join(dir, "ebb.db"))
+		}
 		for _, line := range lines {
 			runLine(t, dir, strings.TrimSpace(line))
 		}
@@ -276,6 +279,10 @@ func runLine(t *testing.T, dir, line string) {
 		settled := slices.ContainsFunc(rest, func(w string) bool { return w == "--yes" || w == "-y" || w == "--dry-run" })
 		if c.Flags().Lookup("yes") != nil && !settled {
 			parts[i] = strings.TrimRight(part, " ") + " --yes "
+		}
+		if c.CommandPath() == "ebb web" {
+			parts[i] = strings.TrimRight(part, " ") + " --listen 127.0.0.1:0" // the last one counts, and others run beside it
+			endless = true
 		}
 		endless = endless || c.Name() == "work" && !slices.Contains(rest, "--once") || c.CommandPath() == "ebb guard" && len(rest) == 0 || strings.Contains(part, "--watch") || c.Name() == "follow"
 	}

@@ -47,8 +47,8 @@ from this machine may do everything. To be reached from elsewhere it needs --aut
 A line of FILE is NAME:ROLE:SECRET. The role is viewer, operator or admin, and the
 secret is the password or token, or sha256:HEX of one that is too long to be guessed.
 Others must not be able to read the file. Names from a proxy have their roles by --roles.`,
-		Example: example("ebb web", "ebb web --listen :9090 --auth basic:/etc/ebb/people --env production",
-			"ebb web --listen :9090 --auth proxy:X-Forwarded-User,10.0.0.0/8 --roles /etc/ebb/roles --base /jobs"),
+		Example: example("ebb web", "ebb web --listen :9090 --auth basic:people --env production",
+			"ebb web --listen :9090 --auth proxy:X-Forwarded-User,10.0.0.0/8 --roles roles --base /jobs"),
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serveWeb(cmd.Context(), &f) },
 	}
