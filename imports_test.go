@@ -56,7 +56,7 @@ var imports = map[string][]string{
 	"internal/nearest":   {},
 	"internal/prose":     {},
 	"internal/console":   {"internal/prose", "charm.land/lipgloss/v2", "github.com/charmbracelet/colorprofile", "github.com/charmbracelet/x/ansi", "golang.org/x/term"},
-	"internal/query":     {"store", "wire", "internal/nearest"},
+	"internal/query":     {"store", "wire", "internal/fleet", "internal/nearest"},
 	"internal/export":    {},
 	"internal/life":      {"store", "wire", "internal/query"},
 	"internal/bulk":      {"store", "wire", "internal/query"},

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"regexp"
@@ -130,7 +129,7 @@ func TestContrast(t *testing.T) {
 	if n := len(colours); n < 20 {
 		t.Errorf("only %d colours were found", n)
 	}
-	t.Log(fmt.Sprintf("muted on its darkest ground: %.1f", contrast(colours["muted"][0], colours["raised"][0])))
+	t.Logf("muted on its darkest ground: %.1f", contrast(colours["muted"][0], colours["raised"][0]))
 }
 
 // contrast is the ratio of WCAG.

@@ -55,6 +55,17 @@ func TestAudit(t *testing.T) {
 			t.Errorf("nothing is %s", w.Body)
 		}
 	})
+	t.Run("offers an operator what one may take back", func(t *testing.T) {
+		t.Parallel()
+		ui := open(t, Options{Role: func(User) Role { return Operator }})
+		record(t, ui, changes...)
+		record(t, ui, store.Change{ID: "aaaa0004", By: "ann", Verb: "retry", What: "all", Wanted: 2, Done: 2, Began: now, Ended: now, Until: now.Add(5 * time.Minute)})
+		for _, at := range []string{"/audit", "/audit?change=aaaa0001"} {
+			if body := seePage(t, ui, at, "/audit/aaaa0004/undo"); strings.Contains(body, "/audit/aaaa0001/undo") {
+				t.Errorf("%s offers what only an admin may", at)
+			}
+		}
+	})
 	t.Run("offers a viewer nothing to change", func(t *testing.T) {
 		t.Parallel()
 		for name, opt := range map[string]Options{"viewer": {Role: func(User) Role { return Viewer }}, "read-only": {ReadOnly: true}} {

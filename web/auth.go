@@ -154,7 +154,7 @@ func (localAuth) User(r *http.Request) (User, error) {
 		return User{}, errors.New("nobody is asked for a password here, so that only this machine is served")
 	}
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		if r.Header.Get(header) != "" {
+		if len(r.Header.Values(header)) > 0 { // some proxies add theirs behind an empty one
 			return User{}, errors.New("this came through a proxy, and nobody is asked for a password here")
 		}
 	}

@@ -48,6 +48,10 @@ func (r *request) allows(verb string) error {
 	return nil
 }
 
+// MayChange reports whether who asks may do that to jobs here, and so may take it back,
+// stop it, and go on with it.
+func (r *request) MayChange(verb string) bool { return !r.ui.opt.ReadOnly && r.allows(verb) == nil }
+
 // bulkFreeze finds out which jobs a change is about, and leads to the page that asks
 // whether it shall be made.
 func (ui *UI) bulkFreeze(w http.ResponseWriter, r *request) error {
@@ -148,7 +152,7 @@ type bulkView struct {
 	Bytes                 int64
 	Found                 time.Time
 	Gone                  int64 // have changed since
-	Typed                 bool  // the number is to be typed
+	Typed                 bool  // the number is to be typed: of many, of all in a queue, and in production
 	Back                  string
 }
 
@@ -178,14 +182,6 @@ func (v *bulkView) CanResume() bool {
 // CanUndo reports whether it can be taken back now.
 func (v *bulkView) CanUndo() bool {
 	return v.Begun && !v.Running && v.Change.Done > 0 && bulk.Undoable(&v.Change, time.Now()) == nil
-}
-
-// Role is the one that the change takes, as templates ask for it.
-func (v *bulkView) Role() string {
-	if roles[v.Change.Verb] == Admin {
-		return "administer"
-	}
-	return "operate"
 }
 
 // Past is what was done.
@@ -218,7 +214,7 @@ func (ui *UI) toConfirm(ctx context.Context, k *keptOrder) *bulkView {
 	v := &bulkView{
 		Change: store.Change{ID: f.ID, Verb: string(f.Order.Verb), What: f.What(), Why: f.Order.Why, Wanted: f.Count},
 		Count:  f.Count, Searched: max(f.Searched, f.Count), Soon: f.Soon, Undoable: f.Undoable(), Bytes: f.Bytes, Found: k.at, Back: k.back,
-		Typed: f.Count > surely || ui.opt.Env == Production,
+		Typed: f.Count > surely || ui.opt.Env == Production || f.Order.Verb == bulk.Move || f.Order.Verb == bulk.Clear,
 	}
 	if time.Since(k.at) > time.Second {
 		ctx, end := context.WithTimeout(ctx, stillFor)

@@ -51,6 +51,30 @@ func (y *yard) change(at string) store.Change {
 	return store.Change{}
 }
 
+// All that waits in a queue is too much for one click.
+func TestBulkOfAQueueIsTyped(t *testing.T) {
+	t.Parallel()
+	for verb, form := range map[string]url.Values{"clear": {}, "move": {"queue": {"elsewhere"}}} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t, Options{})
+			y.put(store.Ready, payload(1, "Mail", "[]"), payload(2, "Mail", "[]"))
+			form.Set("verb", verb)
+			form.Set("which", "all")
+			form.Set("state", "ready")
+			form.Set("q", "queue:default")
+			at := y.freeze(form)
+			y.has(y.page(y.get(at), 200), "Type 2 to confirm")
+			y.page(y.post(at+"/run", nil), 409)
+			if n := len(y.all(store.Ready)); n != 2 {
+				t.Fatalf("%d jobs are left, want all: nobody has confirmed", n)
+			}
+			y.page(y.post(at+"/run", url.Values{"count": {"2"}}), 303)
+			y.over(at)
+		})
+	}
+}
+
 func TestBulkDeleteAndUndo(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, Options{})
@@ -60,7 +84,7 @@ func TestBulkDeleteAndUndo(t *testing.T) {
 
 	at := y.freeze(url.Values{"verb": {"delete"}, "state": {"retry"}, "q": {"kind:InvoiceJob"}, "which": {"all"}, "back": {"/jobs?state=retry"}})
 	text := y.page(y.get(at), 200)
-	y.has(text, "delete 1,200 jobs?", "Type 1200 to confirm", "among 1,201", "possible for ten minutes", `href="/jobs?state=retry"`)
+	y.has(text, "Delete 1,200 jobs?", "Type 1200 to confirm", "among 1,201", "possible for ten minutes", `href="/jobs?state=retry"`)
 	y.retrying(payload(9002, "InvoiceJob", "[]")) // matches, and came too late
 	if w := y.post(at+"/run", url.Values{"count": {"1201"}}); w.Code != http.StatusConflict || len(y.all(store.Retrying)) != 1202 {
 		t.Fatalf("a wrong number: %d", w.Code)

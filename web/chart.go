@@ -193,6 +193,9 @@ func (c *chart) Lines() (lines []string) {
 	return lines
 }
 
+// Short is its name where there is room for few letters.
+func (l layer) Short() string { return shortened(l.Name, 32) }
+
 // moment is one step in words.
 type moment struct {
 	X      int
@@ -211,7 +214,7 @@ func (c *chart) Moments() (moments []moment) {
 			if v := l.value(i); !math.IsNaN(v) {
 				text = c.Axis.Text(v)
 				if v != 0 || len(c.Layers) < 4 {
-					parts = append(parts, l.Name+" "+text)
+					parts = append(parts, l.Short()+" "+text)
 				}
 			}
 			m.Values = append(m.Values, text)
@@ -284,6 +287,9 @@ func (c *chart) Flags() (flags []releaseFlag) {
 		f := releaseFlag{X: along(x), Release: prose.Plain(m.Release), At: m.At, Left: x > 1-room}
 		if last-x > room {
 			f.Label, last = shortened(f.Release, label), x
+			if f.Left {
+				last -= room
+			}
 		}
 		flags = append(flags, f)
 	}

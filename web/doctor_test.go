@@ -29,12 +29,12 @@ func TestDoctor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	body := seePage(t, ui, "/doctor", "grace of 10s is assumed", "ebb doctor --explain L06", "ebb doctor --explain L01", "exec, or ebb init.", "and 3 others",
+	body := seePage(t, ui, "/doctor", "Grace of 10s is assumed.", "ebb doctor --explain L06", "ebb doctor --explain L01", "exec, or ebb init.", "and 3 others",
 		`href="/stops/w%2F1:7:0123456789ab">2 jobs, 0 lost`, `href="/processes/host-0:7:0123456789ab"`)
 	if strings.Contains(body, "<script>alert") || strings.Contains(body, "\u202e") {
 		t.Error("a finding does what it wants")
 	}
-	if strings.Index(body, "grace of 10s") > strings.Index(body, "PID 1 is sh") {
+	if strings.Index(body, "Grace of 10s") > strings.Index(body, "PID 1 is sh") {
 		t.Error("what most processes found comes first")
 	}
 }

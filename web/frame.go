@@ -12,12 +12,23 @@ import (
 // tab is a page of the navigation.
 type tab struct {
 	Path, Title, About string
-	Wide               bool // in the bar where there is room
-	Phone              bool // and where there is not
+	Wide               bool // in the bar of a window that is not the widest
+	Phone              bool // and in that of a phone
 }
 
 // Less reports whether a phone's bar leaves it out, so that it stands behind More.
 func (t tab) Less() bool { return !t.Phone }
+
+// Class says where the bar leaves it out: on a phone, or wherever not all have room.
+func (t tab) Class() string {
+	switch {
+	case !t.Wide:
+		return "less deep"
+	case t.Less():
+		return "less"
+	}
+	return ""
+}
 
 var tabs = []tab{
 	{"/", "Overview", "is everything all right?", true, true},
@@ -35,10 +46,10 @@ var tabs = []tab{
 // Tabs are the pages that there are.
 func (v *view) Tabs() []tab { return v.ui.tabs }
 
-// InMore reports whether this page stands behind More at any width.
+// InMore reports whether this page stands behind More where the bar is short.
 func (v *view) InMore() bool {
 	i := slices.IndexFunc(tabs, func(t tab) bool { return t.Path == v.Tab })
-	return v.Tab == "/more" || i >= 0 && !tabs[i].Wide
+	return v.Tab == "/more" || i >= 0 && tabs[i].Less()
 }
 
 // Site is what the pages are about.
@@ -76,7 +87,7 @@ func (v *view) Toast() *toast {
 	if c.Wanted > 0 {
 		t.Text += ": " + prose.Plural(c.Done, "job")
 	}
-	if bulk.Undoable(&c, time.Now()) == nil && v.May("operate") {
+	if bulk.Undoable(&c, time.Now()) == nil && v.MayChange(c.Verb) {
 		t.Undo = v.Path("/audit/" + c.ID + "/undo")
 	}
 	return t

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/internal/prose"
@@ -23,6 +26,8 @@ var functions = template.FuncMap{
 	"sign":      func(word string) string { return signs[word].sign },
 	"badge":     badge,
 	"tail":      tail,
+	"capital":   capital,
+	"sentence":  sentence,
 	// escaped is text as one element of a path, both two things for a template of one.
 	"escaped": func(s any) string { return url.PathEscape(fmt.Sprint(s)) },
 	"both":    func(a, b any) [2]any { return [2]any{a, b} },
@@ -78,6 +83,22 @@ var signs = map[string]look{
 func badge(word string) template.HTML {
 	l := signs[word]
 	return template.HTML(fmt.Sprintf(`<span class="badge %s"><span aria-hidden="true">%s</span> %s</span>`, l.class, l.sign, template.HTMLEscapeString(word)))
+}
+
+// sentence writes words of a command, or of an error, as a sentence of a page.
+func sentence(s string) string {
+	if s == "" || strings.ContainsRune(".!?", rune(s[len(s)-1])) {
+		return capital(s)
+	}
+	return capital(s) + "."
+}
+
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 || first == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 // tail is enough of a jid for people: ebb's are in the order of time, so that those of

@@ -286,6 +286,9 @@ type step struct {
 	Since time.Duration // from the line before
 }
 
+// Later reports whether it came so long after the line before that it says something.
+func (s step) Later() bool { return s.Since >= time.Millisecond }
+
 // Steps are the lines of a job's life, those in the middle of a long one apart.
 func (r *request) Steps(j *life.Job) (parts struct{ First, Middle, Last []step }) {
 	steps := make([]step, len(j.Events))

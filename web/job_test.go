@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -51,9 +52,7 @@ func TestJobChanges(t *testing.T) {
 			y.retrying(many(3)...)
 			before := strings.Join(y.all(store.Retrying), "\n")
 			form := url.Values{"version": {versionIn(y, jid(1))}, "back": {"/jobs/" + jid(1)}}
-			for k, v := range c.form {
-				form[k] = v
-			}
+			maps.Copy(form, c.form)
 			w := y.post("/jobs/"+jid(1)+"/"+verb, form)
 			y.page(w, 303)
 			if strings.Join(y.all(store.Retrying), "\n") == before {

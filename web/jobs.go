@@ -122,6 +122,10 @@ func (ui *UI) jobs(w http.ResponseWriter, r *request) error {
 		http.Redirect(w, r.Request, r.Path("/jobs/"+jid), http.StatusSeeOther)
 		return nil
 	}
+	if group := r.FormValue("group"); group != "" { // as what needs somebody links to it
+		http.Redirect(w, r.Request, r.Path("/jobs", "state", r.FormValue("state"), "q", query.InGroup(group).String()), http.StatusSeeOther)
+		return nil
+	}
 	q, wrong, err := r.readJobsQuery(r.URL.Query())
 	if err != nil {
 		return err
@@ -152,15 +156,19 @@ func (ui *UI) list(r *request, v *jobsView) error {
 		}
 	}
 	v.Begins, v.First, v.Pages = v.after.IsZero(), v.after.Seen+1, v.All()
-	ctx, end := context.WithTimeout(r.Context(), searchFor)
+	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	if v.All() {
-		ctx = r.Context() // a page is there at once
+	at, began, cut := v.after, time.Now(), false
+	search := query.Search{Newest: v.Newest}
+	if !v.All() { // a page of all is there at once, and its count comes below
+		search.Looked = func(_, of int64) {
+			if v.Of = of; time.Since(began) > searchFor {
+				end() // however slow the store is, each page comes some way
+			}
+		}
 	}
-	at := v.after
-	search := query.Search{Newest: v.Newest, Looked: func(_, of int64) { v.Of = of }}
 	for e, err := range v.query.Scan(ctx, ui.store, search, &at) {
-		if ctx.Err() != nil && r.Context().Err() == nil {
+		if cut = ctx.Err() != nil && r.Context().Err() == nil; cut {
 			break // time is up
 		}
 		if err != nil {
@@ -172,7 +180,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 		}
 	}
 	v.Looked = at.Seen
-	if v.Full || ctx.Err() != nil {
+	if v.Full || cut {
 		v.Next = at.String()
 	}
 	if v.All() {

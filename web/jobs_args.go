@@ -52,16 +52,16 @@ func (r *request) seen(e store.Entry) store.Entry {
 		return e
 	}
 	var p wire.Patch
-	show := func(key, under string, value []byte) {
-		if text, err := hide(value, math.MaxInt, under, r.redacts); err == nil && r.Args() && !r.redacts(key) {
-			p.Set(key, text)
-		} else {
-			p.Delete(key)
+	show := func(key, under string, value []byte, none string) {
+		text, err := hide(value, math.MaxInt, under, r.redacts)
+		if err != nil || !r.Args() || r.redacts(key) {
+			text = []byte(none)
 		}
+		p.Set(key, text)
 	}
-	show("args", "", job.Args)
+	show("args", "", job.Args, "[]")
 	for _, f := range job.Extra() {
-		show(f.Key, f.Key, f.Value)
+		show(f.Key, f.Key, f.Value, "null")
 	}
 	e.Payload = job.With(&p)
 	return e

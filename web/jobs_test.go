@@ -315,3 +315,13 @@ func TestHiddenArguments(t *testing.T) {
 		})
 	}
 }
+
+// Where nothing may be changed, no page has a form that would.
+func TestJobsReadOnly(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, Options{ReadOnly: true})
+	y.retrying(payload(1, "Mail", "[]"))
+	for _, at := range []string{"/jobs?state=retry", "/jobs?state=retry&q=Mail", "/jobs/" + jid(1)} {
+		y.hasNot(y.page(y.get(at), 200), `method="post"`)
+	}
+}

@@ -18,18 +18,15 @@ import (
 type scale struct{ From, To time.Time }
 
 // scaleOf is wide enough for lines: from shortly before the first of them left its
-// running, to the last end. The KILLs belong to it as long as they leave the rest enough
-// room to be seen.
+// running, to the last end. Those that just run have no say in it, if there are others.
+// The KILLs belong to it as long as they leave the rest enough room to be seen.
 func scaleOf(lines []fleet.Line) (s scale) {
 	var kill time.Time
 	for _, l := range lines {
-		from := l.From
-		if left := leaving(l); !left.IsZero() {
-			from = left
-		}
+		from := leaving(l)
 		// Ruby does not tell since when it is quiet: such a line is cut, not the others.
 		vague := len(lines) > 1 && l.Parts[0].State != lifecycle.Running.String()
-		if !vague && (s.From.IsZero() || from.Before(s.From)) {
+		if !vague && !from.IsZero() && (s.From.IsZero() || from.Before(s.From)) {
 			s.From = from
 		}
 		if l.To.After(s.To) {
@@ -89,6 +86,9 @@ var ends = map[string]look{fleet.Stopped: {"■", "stopped"}, fleet.Vanished: {"
 const (
 	lineHeight = 24
 	lineMiddle = lineHeight / 2
+	// signWidth is how much of a line a sign covers, in percent: the later of two that
+	// would lie on each other is drawn.
+	signWidth = 1.5
 )
 
 // drawLine draws the life of a process around its stop. It says the same in words, for
@@ -98,7 +98,7 @@ func drawLine(l fleet.Line, s scale) template.HTML {
 	words := html.EscapeString(lineWords(l))
 	fmt.Fprintf(&b, `<svg class="life" width="100%%" height="%d" role="img" aria-label="%s"><title>%s</title>`, lineHeight, words, words)
 	var signs strings.Builder
-	for _, p := range l.Parts {
+	for i, p := range l.Parts {
 		if !p.To.After(s.From) || !p.From.Before(s.To) {
 			continue
 		}
@@ -113,7 +113,8 @@ func drawLine(l fleet.Line, s scale) template.HTML {
 		}
 		fmt.Fprintf(&b, `<rect class="%s"%s x="%.2f%%" y="%d" width="%.2f%%" height="%d"/>`,
 			phase.class, fill, x, lineMiddle-phase.height/2, max(0.2, s.at(p.To)-x), phase.height)
-		if phase.sign != "" && !p.From.Before(s.From) {
+		covered := i+1 < len(l.Parts) && s.at(l.Parts[i+1].From)-x < signWidth && phases[l.Parts[i+1].State].sign != "" || s.at(l.To)-x < signWidth
+		if phase.sign != "" && !p.From.Before(s.From) && !covered {
 			drawSign(&signs, phase.sign, phase.class, x)
 		}
 	}
@@ -184,8 +185,8 @@ func drawAxis(s scale) template.HTML {
 	minute := ""
 	for t := s.From.UTC().Truncate(step).Add(step); t.Before(s.To); t = t.Add(step) {
 		x := s.at(t)
-		if x > 96 {
-			break
+		if x < 4 || x > 96 { // its text would be cut
+			continue
 		}
 		text := t.Format(time.TimeOnly)
 		switch now := t.Format("15:04"); {
@@ -196,7 +197,7 @@ func drawAxis(s scale) template.HTML {
 		default:
 			minute = now
 		}
-		fmt.Fprintf(&b, `<line class="tick" x1="%.2f%%" x2="%.2f%%" y1="12" y2="16"/><text x="%.2f%%" y="10" text-anchor="middle">%s</text>`, x, x, min(94, max(6, x)), text)
+		fmt.Fprintf(&b, `<line class="tick" x1="%.2f%%" x2="%.2f%%" y1="12" y2="16"/><text x="%.2f%%" y="10" text-anchor="middle">%s</text>`, x, x, x, text)
 	}
 	b.WriteString(`</svg>`)
 	return template.HTML(b.String())

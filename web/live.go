@@ -21,6 +21,9 @@ const (
 	// sendPatience is how long one who reads slowly is waited for. What changed
 	// meanwhile is sent once, as it stands then.
 	sendPatience = 10 * time.Second
+	// reask is how long a stream runs: whoever reads it opens the next one, and is asked
+	// again who they are. One who may no longer see sees no more than this.
+	reask = 5 * time.Minute
 )
 
 // update is what a watcher is told of a subject: how it looks now, or why nobody knows.
@@ -112,10 +115,13 @@ func (ui *UI) live(w http.ResponseWriter, r *request) error {
 	return ui.stream(&sender{w, http.NewResponseController(w)}, r, watcher, shown)
 }
 
-// stream sends until who reads goes away or is too slow, or the pages are closed.
+// stream sends until who reads goes away or is too slow, has to be asked again who they
+// are, or the pages are closed.
 func (ui *UI) stream(out *sender, r *request, w *watcher, shown map[subject]string) error {
 	beat := time.NewTicker(silence)
 	defer beat.Stop()
+	over := time.NewTimer(reask)
+	defer over.Stop()
 	err := out.send("hello", newPulse())
 	for err == nil {
 		select {
@@ -133,6 +139,8 @@ func (ui *UI) stream(out *sender, r *request, w *watcher, shown map[subject]stri
 			err = out.send("beat", newPulse())
 		case <-ui.hub.ctx.Done():
 			out.send("bye", newPulse())
+			return nil
+		case <-over.C:
 			return nil
 		case <-r.Context().Done():
 			return nil

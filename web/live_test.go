@@ -215,6 +215,27 @@ func TestClosing(t *testing.T) {
 	})
 }
 
+// Who has lost the right to see sees no more than the stream that they have.
+func TestStreamsAreAskedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ui, w := watched(t)
+		_, leave := watch(ui, "/")
+		defer leave()
+		time.Sleep(reask - time.Second)
+		if ui.hub.mu.Lock(); len(ui.hub.shows) != 1 {
+			t.Error("the stream has ended before its time")
+		}
+		ui.hub.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		before := w.count()
+		time.Sleep(time.Minute)
+		if n := w.count() - before; n > 0 {
+			t.Errorf("the stream goes on: %d more reads", n)
+		}
+	})
+}
+
 // TestSlowReaders: who does not take what is sent costs no more than one update.
 func TestSlowReaders(t *testing.T) {
 	t.Parallel()
@@ -242,7 +263,7 @@ func TestOneWhoLeavesCutsNobodysRead(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		go ui.hub.read(ctx, "deploy")
 		synctest.Wait()
-		time.AfterFunc(time.Second, leave)
+		time.AfterFunc(pace/2, leave) // while what it read would still count for others
 		if _, _, _, err := ui.hub.read(t.Context(), "deploy"); err != nil {
 			t.Errorf("who waited got %v, want a read of their own", err)
 		}

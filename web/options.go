@@ -18,7 +18,8 @@ type Options struct {
 	Role func(User) Role
 	// ReadOnly takes away every change: their routes answer 405.
 	ReadOnly bool
-	// HideArgs keeps the arguments of jobs from [Viewer].
+	// HideArgs keeps the arguments of jobs from [Viewer], whose searches do not look into
+	// them.
 	HideArgs bool
 
 	// Hosts are the names under which the pages may be asked for, without a port. Empty:
@@ -37,7 +38,7 @@ type Options struct {
 	// Env paints a band, and in Production every change of many jobs asks twice.
 	Env Env
 	// Redact hides values in arguments and payloads, on top of what a job itself hides.
-	// nil: none.
+	// Nobody can search for them. nil: none.
 	Redact func(path string) bool
 	// Links are shown with each job.
 	Links []Link

@@ -163,5 +163,13 @@ func (f *paces) paceOf(q store.Queue) (p queuePace) {
 	return p
 }
 
+// Ended is how many runs its line is of.
+func (p queuePace) Ended() (n int64) {
+	for _, k := range p.Kinds {
+		n += k.Ended
+	}
+	return n
+}
+
 // Top are the kinds that a list has room for.
 func (p queuePace) Top() []kindRuns { return p.Kinds[:min(3, len(p.Kinds))] }

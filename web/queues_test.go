@@ -31,7 +31,7 @@ func TestQueues(t *testing.T) {
 	t.Parallel()
 	ui := stage(t, queuesScene(), Options{})
 	body := read(t, ui, "/queues")
-	wants(t, text(body), "3 queues · 1,205 jobs waiting in all", "default 1,204 90 s", "MailJob , ReportJob", "1 process", "nobody works this queue", "❚❚ paused")
+	wants(t, text(body), "3 queues · 1,205 jobs waiting in all", "default 1,204 90 s", "MailJob , ReportJob", "1 process", "nobody works this queue", "‖ paused")
 	wants(t, body, `href="/queues/a%2Fb%3Cscript%3E"`, `aria-label="Resume held"`, `class="spark"`)
 	lacks(t, body, "<script>")
 	lacks(t, text(body), "/min") // too little was seen to say how fast

@@ -244,6 +244,9 @@ func (p *stopPage) draw(orders orders) {
 			leaving = len(p.Lines)
 		}
 	}
+	if !p.Ended.IsZero() { // what goes on does not stretch what is over
+		leaving = len(p.Stops)
+	}
 	p.Lines = p.Lines[:min(len(p.Lines), 4*rows)]
 	lines := make([]fleet.Line, 0, len(p.Lines))
 	for _, row := range p.Lines[:min(max(leaving, 1), len(p.Lines))] {

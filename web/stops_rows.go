@@ -142,5 +142,5 @@ func cutAt(p *store.Process) time.Time {
 	if p.KillAt.IsZero() {
 		return time.Time{}
 	}
-	return p.KillAt.Add(-lifecycle.Reserve(cmp.Or(p.Grace, p.KillAt.Sub(time.Now()))))
+	return p.KillAt.Add(-lifecycle.Reserve(cmp.Or(p.Grace, time.Until(p.KillAt))))
 }

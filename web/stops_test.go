@@ -191,7 +191,7 @@ func TestStopsOfJobs(t *testing.T) {
 	t.Parallel()
 	ui := stage(t, deploy(), Options{})
 	row := func(body, jid string) string {
-		for _, row := range strings.Split(body, "<tr") {
+		for row := range strings.SplitSeq(body, "<tr") {
 			if strings.Contains(row, `title="`+jid+`"`) {
 				return text("<main" + row)
 			}

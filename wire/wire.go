@@ -33,6 +33,7 @@
 package wire
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -242,11 +243,18 @@ func stringOf(payload []byte, key string) (string, bool) {
 
 // last returns the value of the last field of that key, or nil.
 func last(payload []byte, key string) (value []byte) {
-	var buf [fieldsOnStack]field
-	fields, _, _ := scan(buf[:0], payload)
-	for _, f := range fields {
-		if f.key == key {
-			value = payload[f.value:f.end:f.end]
+	s := scanner{data: payload}
+	if s.space(); s.peek() != '{' {
+		return nil
+	}
+	for more := s.open('}'); more; more = s.next('}') {
+		name, ok := s.key()
+		start := s.pos
+		if !ok || !s.skip(1) {
+			break
+		}
+		if string(name[1:len(name)-1]) == key || bytes.IndexByte(name, '\\') >= 0 && text(name) == key {
+			value = payload[start:s.pos:s.pos]
 		}
 	}
 	return value

@@ -96,6 +96,7 @@ all must hold:
   queue:mailers     where it waits or will run next
   state:retry,dead  ready, scheduled, retry, running or dead
   error:CardError   in the class or message of its last failure
+  group:k3f9x0      failures that are alike, by the ID that ebb top and the UI link to
   jid:2d2a34bb68    its jid, or the end of one
   tag:eu            one of its tags
   args.0=42         an argument, and what is inside it: args.0.user=7

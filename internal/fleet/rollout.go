@@ -52,16 +52,6 @@ const (
 	behind  = 10 * time.Minute // how long after the last has begun to leave it may, and others may follow
 )
 
-// departure is a process that has ended or is about to.
-type departure struct {
-	id           store.Identity
-	release, tag string
-	at, until    time.Time
-	vague        bool // nobody knows when it began
-	stop         *Stop
-	process      *store.Process
-}
-
 // Rollouts reads what processes went through together out of how each of them ended,
 // which live, and when releases began. The latest comes first.
 func Rollouts(stops []store.StopReport, living []store.Process, marks []store.Mark, now time.Time) []Rollout {
@@ -81,6 +71,7 @@ func Rollouts(stops []store.StopReport, living []store.Process, marks []store.Ma
 			until[key] = d.until
 		}
 	}
+	all = join(all, living, marks)
 	latest := map[string]int{}
 	for i, r := range all {
 		latest[r.From] = i
@@ -164,59 +155,6 @@ func Leaving(p *store.Process) bool {
 	return p.Lapsed || p.State == lifecycle.Quieted.String() || p.State == lifecycle.Draining.String()
 }
 
-// departures are all who leave, in the order in which they began to.
-func departures(stops []store.StopReport, living []store.Process, now time.Time) []departure {
-	var all []departure
-	reported := map[store.Identity]bool{}
-	for _, r := range stops {
-		s := NewStop(r)
-		reported[r.ID] = true
-		at := s.BeganAt
-		if at.IsZero() {
-			at = s.HeardAt
-		}
-		if at.IsZero() {
-			at = s.EndedAt
-		}
-		all = append(all, departure{id: r.ID, release: r.Release, tag: r.Tag, at: at, until: s.EndedAt, stop: &s})
-	}
-	for i := range living {
-		p := &living[i]
-		if !Leaving(p) || reported[p.ID] {
-			continue
-		}
-		d := departure{id: p.ID, release: p.Release, tag: p.Tag, process: p}
-		if d.at, d.vague = leftAt(p); d.at.After(now) {
-			d.at = now
-		}
-		d.until = d.at
-		if p.State == lifecycle.Draining.String() && !p.Lapsed {
-			d.until = now // the next one may wait for its end
-		}
-		all = append(all, d)
-	}
-	slices.SortFunc(all, func(a, b departure) int {
-		return cmp.Or(a.at.Compare(b.at), strings.Compare(string(a.id), string(b.id)))
-	})
-	return all
-}
-
-// leftAt is when a process began to leave. Ruby does not tell.
-func leftAt(p *store.Process) (at time.Time, vague bool) {
-	for _, turn := range p.Turns {
-		if turn.State != lifecycle.Running.String() {
-			return turn.At.UTC(), false
-		}
-	}
-	switch {
-	case p.Lapsed:
-		return p.Beat.UTC(), false
-	case !p.KillAt.IsZero() && p.Grace > 0:
-		return p.KillAt.Add(-p.Grace).UTC(), false
-	}
-	return p.Beat.UTC(), true
-}
-
 func (r *Rollout) add(d departure) {
 	if r.Tag != d.tag {
 		r.Tag = ""
@@ -244,6 +182,47 @@ func (c *Fates) add(more Fates) {
 	c.Rescued += more.Rescued
 	c.Deaf += more.Deaf
 	c.Other += more.Other
+}
+
+// join makes one rollout of those in which one release gave way to another step by step,
+// however long it was waited between two steps, up to a while.
+func join(all []Rollout, living []store.Process, marks []store.Mark) []Rollout {
+	latest := map[string]int{} // by release that left, in joined
+	joined := all[:0]
+	for _, r := range all {
+		r.To = r.successor(living, marks)
+		if i, known := latest[r.From]; known && r.To != "" && joined[i].To == r.To && r.Began.Sub(joined[i].end()) <= behind {
+			joined[i].take(&r)
+			continue
+		}
+		latest[r.From] = len(joined)
+		joined = append(joined, r)
+	}
+	return joined
+}
+
+// take adds what a later step of the same rollout did.
+func (r *Rollout) take(step *Rollout) {
+	if r.Tag != step.Tag {
+		r.Tag = ""
+	}
+	r.last = step.last
+	r.Stops, r.Living = append(r.Stops, step.Stops...), append(r.Living, step.Living...)
+	r.Fates.add(step.Fates)
+	r.StillRunning += step.StillRunning
+	r.Touched += step.Touched
+	r.Lost += step.Lost
+}
+
+// end is when the last of them was gone, or began to go.
+func (r *Rollout) end() time.Time {
+	end := r.last
+	for _, s := range r.Stops {
+		if s.EndedAt.After(end) {
+			end = s.EndedAt
+		}
+	}
+	return end
 }
 
 // judge finds out what it was once all who left are known.
@@ -288,12 +267,7 @@ func (r *Rollout) judge(living []store.Process, marks []store.Mark, now time.Tim
 	if following := r.What == IsRollout && len(r.Living) > 0 && now.Sub(r.last) < behind; leaving || following {
 		return
 	}
-	r.Ended = r.last
-	for _, s := range r.Stops {
-		if s.EndedAt.After(r.Ended) {
-			r.Ended = s.EndedAt
-		}
-	}
+	r.Ended = r.end()
 }
 
 // successor is the release that came in place of the one that left: the last that began

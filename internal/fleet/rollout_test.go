@@ -81,6 +81,19 @@ func TestRollouts(t *testing.T) {
 			living: []store.Process{running("h:4:d", "v143", 20)}, now: 400,
 			want: []string{"v142 → v143 | over | v143 is alone. 3 stopped, 0 jobs touched, 0 lost, longest stop 110 s of 120."},
 		},
+		"minutes between two steps": {
+			stops:  []store.StopReport{stopped("h:1:a", "v142", 0, 10, "finished"), stopped("h:2:b", "v142", 5, 12), stopped("h:3:c", "v142", 312, 320, "rescued")},
+			living: []store.Process{running("h:4:d", "v143", -5)}, now: 1000,
+			want: []string{"v142 → v143 | over | v143 is alone. 3 stopped, 2 jobs touched, 0 lost, longest stop 10 s of 120."},
+		},
+		"too long between two steps": {
+			stops:  []store.StopReport{stopped("h:1:a", "v142", 0, 10), stopped("h:2:b", "v142", 615, 620)},
+			living: []store.Process{running("h:4:d", "v143", -5)}, now: 2000,
+			want: []string{
+				"v142 → v143 | over | v143 is alone. 1 stopped, 0 jobs touched, 0 lost, longest stop 5 s of 120.",
+				"v142 → v143 | over | v143 is alone. 1 stopped, 0 jobs touched, 0 lost, longest stop 10 s of 120.",
+			},
+		},
 		"under way": {
 			stops:  []store.StopReport{stopped("h:1:a", "v142", 0, 20, "finished")},
 			living: []store.Process{draining("h:2:b", "v142", 8, 6), draining("h:3:c", "v142", 12, 2), running("h:4:d", "v143", -5)}, now: 50,

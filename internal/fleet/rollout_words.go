@@ -197,7 +197,7 @@ func seconds(d time.Duration) string {
 // Clock writes a time that is left as a clock does: "01:18", "1:02:03". Time that is
 // over is 00:00.
 func Clock(d time.Duration) string {
-	s := int(max(0, d).Round(time.Second).Seconds())
+	s := int(max(0, d).Seconds())
 	if s >= 3600 {
 		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 	}

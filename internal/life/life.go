@@ -118,7 +118,14 @@ func (j *Job) running() {
 	if j.Wire.History.Checkpoint != nil || j.Wire.History.Interruptions > 0 {
 		what = "resumed"
 	}
-	j.Events = append(j.Events, Event{At: j.Run.Since.UTC(), What: what, By: string(j.Process.ID), Release: j.Process.Release})
+	began := Event{At: j.Run.Since.UTC(), What: what, By: string(j.Process.ID), Release: j.Process.Release}
+	for i, e := range j.Events { // it may be in the job's own log
+		if e.What == what && e.By == began.By && e.At.Sub(began.At).Abs() < time.Second {
+			j.Events[i].Release = began.Release
+			return
+		}
+	}
+	j.Events = append(j.Events, began)
 	inOrder(j.Events)
 }
 

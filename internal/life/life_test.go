@@ -52,6 +52,23 @@ func TestLifeOfAJob(t *testing.T) {
 	}
 }
 
+// A beginning that the job's own log tells of is told once.
+func TestRunningIsToldOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC()
+	for name, c := range map[string]struct {
+		logged time.Time
+		want   int
+	}{"the same": {now, 1}, "one before": {now.Add(-time.Minute), 2}} {
+		p := store.Process{Presence: store.Presence{ID: "h:1:a", Release: "v143"}}
+		p.Busy = []store.Run{{JID: jid, Since: now.Add(time.Millisecond)}}
+		j := &Job{JID: jid, Wire: &wire.Job{History: wire.History{Interruptions: 1}}, Process: &p, Events: []Event{{At: c.logged, What: "resumed", By: "h:1:a"}}}
+		if j.running(); len(j.Events) != c.want || j.Events[c.want-1].Release != "v143" {
+			t.Errorf("%s: %+v", name, j.Events)
+		}
+	}
+}
+
 func TestGone(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ebbjobs/ebb/internal/fleet"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/wire"
 )
@@ -47,14 +48,21 @@ func (c *tagIs) holds(s *subject) bool { return slices.ContainsFunc(s.job.Tags, 
 
 // errorIs looks for text in "class: message", or for a pattern of the class.
 type errorIs struct {
-	list anyOf
-	text []fold // of each that is no pattern
+	list  anyOf
+	text  []fold   // of each that is no pattern
+	parts []string // what is looked for in a payload's bytes
 }
 
 func newErrorIs(list anyOf) condition {
-	c := &errorIs{list: list, text: make([]fold, len(list))}
+	c := &errorIs{list: list, text: make([]fold, len(list)), parts: make([]string, len(list))}
 	for i, p := range list {
-		c.text[i] = newFold(p.text)
+		c.text[i], c.parts[i] = newFold(p.text), p.text
+		if p.whole() {
+			c.parts[i] = c.text[i].part()
+		}
+		if c.parts[i] == "" {
+			c.parts[i] = "rror_" // the keys of both fields
+		}
 	}
 	return c
 }
@@ -63,17 +71,7 @@ func (c *errorIs) String() string { return "error:" + c.list.String() }
 
 func (c *errorIs) missed(r *raw) bool {
 	for i, p := range c.list {
-		text := p.text
-		if p.whole() {
-			if !c.text[i].ascii {
-				return false
-			}
-			text = c.text[i].part()
-		}
-		if text == "" {
-			text = "rror_" // the keys of both fields
-		}
-		if !r.lacks(text, p.whole()) {
+		if p.whole() && !c.text[i].ascii || !r.lacks(c.parts[i], p.whole()) {
 			return false
 		}
 	}
@@ -90,6 +88,16 @@ func (c *errorIs) holds(s *subject) bool {
 		}
 	}
 	return false
+}
+
+// groupIs is the group of failures that are alike.
+type groupIs struct{ anyOf }
+
+func (c *groupIs) String() string     { return "group:" + c.anyOf.String() }
+func (c *groupIs) missed(r *raw) bool { return r.lacks("error_class", false) }
+
+func (c *groupIs) holds(s *subject) bool {
+	return s.job.ErrorClass != "" && c.match(fleet.GroupID(fleet.GroupOf(s.job)))
 }
 
 // ErrorOf is a job's last failure as people read it: "class: message".

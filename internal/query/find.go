@@ -41,7 +41,7 @@ func (q *Query) informed(ctx context.Context, st store.Inspector) (*Query, error
 	if !asks {
 		return q, nil
 	}
-	m := &Query{terms: q.terms, releases: map[string]string{}}
+	m := &Query{terms: q.terms, releases: map[string]string{}, seen: q.seen}
 	for stop, err := range st.Stops(ctx) {
 		if err != nil {
 			return nil, err
@@ -153,34 +153,45 @@ func (q *Query) Count(ctx context.Context, st store.Inspector) (n int64, ok bool
 // size is about how many jobs the walks come by, 0 if the store is asked for less
 // than all of a place.
 func (q *Query) size(ctx context.Context, st store.Inspector, walks []store.Query) (int64, error) {
+	sizes, err := q.sizes(ctx, st, walks)
+	sum := int64(0)
+	for i, w := range walks {
+		if err != nil || w.JID != "" {
+			return 0, err
+		}
+		sum += sizes[i]
+	}
+	return sum, err
+}
+
+// sizes is about how many jobs there are where each walk goes.
+func (q *Query) sizes(ctx context.Context, st store.Inspector, walks []store.Query) ([]int64, error) {
 	stats, err := st.Stats(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	books := make(map[string]store.Books, len(stats.Books))
 	for _, b := range stats.Books {
 		books[b.Queue] = b
 	}
-	sum := int64(0)
-	for _, w := range walks {
+	sizes := make([]int64, len(walks))
+	for i, w := range walks {
 		b := books[w.Queue]
 		if w.Queue == "" {
 			b = store.Books{Scheduled: stats.Scheduled, Retrying: stats.Retrying, Held: stats.Held, Dead: stats.Dead}
 		}
-		switch {
-		case w.JID != "":
-			return 0, nil
-		case w.Place == store.Ready:
-			sum += b.Waiting
-		case w.Place == store.Scheduled:
-			sum += b.Scheduled
-		case w.Place == store.Retrying:
-			sum += b.Retrying
-		case w.Place == store.Keeping:
-			sum += b.Held
-		case w.Place == store.Dead:
-			sum += b.Dead
+		switch w.Place {
+		case store.Ready:
+			sizes[i] = b.Waiting
+		case store.Scheduled:
+			sizes[i] = b.Scheduled
+		case store.Retrying:
+			sizes[i] = b.Retrying
+		case store.Keeping:
+			sizes[i] = b.Held
+		case store.Dead:
+			sizes[i] = b.Dead
 		}
 	}
-	return sum, nil
+	return sizes, nil
 }

@@ -29,7 +29,7 @@ func (e *SyntaxError) Hint() string { return e.Try }
 
 // Fields are the names of the fields.
 func Fields() []string {
-	return []string{"kind", "queue", "state", "error", "jid", "tag", "args", "try", "after", "before", "interrupted", "version"}
+	return []string{"kind", "queue", "state", "error", "group", "jid", "tag", "args", "try", "after", "before", "interrupted", "version"}
 }
 
 // Parse reads a query. What its moments are relative to is now, in whose time zone
@@ -158,6 +158,7 @@ var fields = map[string]func(value string, now time.Time) (condition, *SyntaxErr
 	"queue":   func(v string, _ time.Time) (condition, *SyntaxError) { return &queueIs{parseAnyOf(v)}, nil },
 	"tag":     func(v string, _ time.Time) (condition, *SyntaxError) { return &tagIs{parseAnyOf(v)}, nil },
 	"error":   func(v string, _ time.Time) (condition, *SyntaxError) { return newErrorIs(parseAnyOf(v)), nil },
+	"group":   func(v string, _ time.Time) (condition, *SyntaxError) { return &groupIs{parseAnyOf(v)}, nil },
 	"version": func(v string, _ time.Time) (condition, *SyntaxError) { return &versionIs{parseAnyOf(v)}, nil },
 	"jid":     func(v string, _ time.Time) (condition, *SyntaxError) { return parseJID(v) },
 	"state":   func(v string, _ time.Time) (condition, *SyntaxError) { return parseState(v) },

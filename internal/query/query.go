@@ -11,6 +11,7 @@
 //	state:retry,dead    ready, scheduled, retry, running or dead
 //	error:CardError     in "class: message" of its last failure, in any case; with a *,
 //	                    the whole class
+//	group:k3f9x0        the group of failures that are alike, by its ID, see fleet.Groups
 //	jid:2d2a34bb68      its jid, or the tail of one: at least 4 hex digits
 //	tag:eu              one of its tags
 //	args.0=42           an argument, by its place and then by names and places inside it;
@@ -50,6 +51,7 @@ type Query struct {
 	terms []term
 	// releases tells the release of a process, for version: terms.
 	releases map[string]string
+	seen     func(store.Entry) store.Entry // nil: as they are
 }
 
 // term is one condition, or its opposite.
@@ -89,12 +91,41 @@ func (q *Query) Match(e store.Entry) bool {
 	if !q.early(e.Place, e.Queue) {
 		return false
 	}
+	if inside, not := q.inside(); inside && q.seen != nil {
+		if !not && !q.look(e) {
+			return false // and less of it would not match either
+		}
+		e = q.seen(e)
+	}
+	return q.look(e)
+}
+
+func (q *Query) look(e store.Entry) bool {
 	s := subjects.Get().(*subject)
-	*s = subject{entry: e, releases: q.releases, raw: raw{entry: e}}
+	*s = subject{entry: e, releases: q.releases}
+	s.raw.entry = &s.entry
 	matched := q.match(s)
 	*s = subject{} // keeps no payload alive
 	subjects.Put(s)
 	return matched
+}
+
+// SeenAs returns q for somebody to whom jobs are shown as seen makes them: what is hidden
+// from people, they must not find out by asking which jobs have it.
+func (q *Query) SeenAs(seen func(store.Entry) store.Entry) *Query {
+	return &Query{terms: q.terms, releases: q.releases, seen: seen}
+}
+
+// inside reports whether a term asks for what may be hidden, and whether one asks that
+// it is not there.
+func (q *Query) inside() (inside, not bool) {
+	for _, t := range q.terms {
+		switch t.condition.(type) {
+		case *contains, *argIs:
+			inside, not = true, not || t.not
+		}
+	}
+	return inside, not
 }
 
 func (q *Query) early(place store.Place, queue string) bool {
@@ -154,7 +185,11 @@ func (q *Query) IsZero() bool { return len(q.terms) == 0 }
 
 // And returns the query that asks for what both ask for.
 func (q *Query) And(other *Query) *Query {
-	return &Query{terms: slices.Concat(q.terms, other.terms)}
+	both := &Query{terms: slices.Concat(q.terms, other.terms), seen: q.seen}
+	if both.seen == nil {
+		both.seen = other.seen
+	}
+	return both
 }
 
 // InQueue is the query for the jobs of one queue.
@@ -178,6 +213,9 @@ func ForJIDs(jids ...string) *Query {
 	}
 	return one(newJIDIs(list))
 }
+
+// InGroup is the query for the failures of the group with that ID.
+func InGroup(id string) *Query { return one(&groupIs{anyOf{{text: id}}}) }
 
 func one(c condition) *Query { return &Query{terms: []term{{condition: c}}} }
 

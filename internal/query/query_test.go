@@ -328,7 +328,7 @@ func checkMissed(t *testing.T, q *Query, name string, e store.Entry) {
 		return
 	}
 	for _, term := range q.terms {
-		r := raw{entry: e}
+		r := raw{entry: &e}
 		if term.missed(&r) && term.holds(&subject{entry: e, job: job}) {
 			t.Errorf("%s holds for %s and was ruled out", term, name)
 		}

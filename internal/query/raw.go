@@ -10,7 +10,7 @@ import (
 // raw is a payload of which nothing is known yet. Looking for a few bytes in it
 // takes a tenth of reading it, and settles most cases.
 type raw struct {
-	entry   store.Entry
+	entry   *store.Entry
 	coded   answer // some characters are written as \u…
 	escaped answer // some are escaped at all
 	skimmed answer
@@ -51,8 +51,10 @@ func (r *raw) lacks(text string, fold bool) bool {
 		return false
 	case fold && containsFold(r.entry.Payload, text), !fold && bytes.Contains(r.entry.Payload, []byte(text)):
 		return false
+	case !r.escaped.ask(func() bool { return bytes.IndexByte(r.entry.Payload, '\\') >= 0 }):
+		return true
 	case strings.ContainsAny(text, "\"\\/") || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }):
-		return !r.escaped.ask(func() bool { return bytes.IndexByte(r.entry.Payload, '\\') >= 0 })
+		return false
 	}
 	return !r.coded.ask(func() bool { return bytes.Contains(r.entry.Payload, []byte(`\u`)) })
 }
@@ -80,18 +82,25 @@ var lower = func() (table [256]byte) {
 // containsFold reports whether s contains text, which is ASCII and in small letters,
 // in any case of its letters.
 func containsFold[T []byte | string](s T, text string) bool {
-	first := text[0]
-	for i := 0; i+len(text) <= len(s); i++ {
-		if lower[s[i]] != first {
+	var has [256]bool
+	for i := range len(text) {
+		has[text[i]] = true
+	}
+	last := len(text) - 1
+	for end := last; end < len(s); {
+		c := lower[s[end]]
+		if !has[c] {
+			end += len(text) // nothing that this letter is in can match
 			continue
 		}
-		k := 1
-		for k < len(text) && lower[s[i+k]] == text[k] {
+		k := 0
+		for c == text[last] && k < last && lower[s[end-last+k]] == text[k] {
 			k++
 		}
-		if k == len(text) {
+		if c == text[last] && k == last {
 			return true
 		}
+		end++
 	}
 	return false
 }

@@ -144,13 +144,14 @@ func (q *Query) Seek(ctx context.Context, st store.Inspector, n int64) (Position
 	if err != nil || n <= 0 {
 		return Position{}, err
 	}
+	sizes, err := q.sizes(ctx, st, walks)
+	if err != nil {
+		return Position{}, err
+	}
 	left := n
 	var p Position
-	for _, w := range walks {
-		size, err := q.size(ctx, st, []store.Query{w})
-		if err != nil {
-			return Position{}, err
-		}
+	for i, w := range walks {
+		size := sizes[i]
 		if size == 0 {
 			continue
 		}

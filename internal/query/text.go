@@ -44,12 +44,16 @@ func (f fold) part() (longest string) {
 type contains struct {
 	text string
 	fold fold
+	part string
 }
 
-func newContains(text string) condition { return &contains{text, newFold(text)} }
+func newContains(text string) condition {
+	fold := newFold(text)
+	return &contains{text, fold, fold.part()}
+}
 
 func (c *contains) missed(r *raw) bool {
-	return c.fold.ascii && r.lacks(c.fold.part(), true) && !c.fold.in(r.entry.Queue)
+	return c.fold.ascii && r.lacks(c.part, true) && !c.fold.in(r.entry.Queue)
 }
 
 func (c *contains) holds(s *subject) bool {

@@ -2,22 +2,28 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // A walk asks for a page first, so that whoever wants one screen waits for no more,
-// and then for windows: of 300-byte payloads the server hands out one in well under
-// a millisecond.
+// and then for windows of so many rows, or of about so many bytes where payloads are
+// long: the server hands out either in a millisecond or two.
 const (
-	pageSize = 100
-	window   = 1000
+	pageSize    = 100
+	window      = 1000
+	windowBytes = 1 << 20
 )
 
 // row is an element of a list or a set.
 type row struct {
-	member string
-	score  float64
-	home   home // of a member of a set, once it is known
+	member  string
+	payload []byte // the member's own bytes, not to be written to
+	score   float64
+	home    home // of a member of a set, once it is known
 }
 
 func (r row) same(other row) bool { return r.member == other.member && r.score == other.score }
@@ -92,7 +98,7 @@ func (c *cursor) fill(ctx context.Context) error {
 			n := min(c.size, int64(len(rows))-1)
 			c.at, c.anchor, rows = c.at+n, rows[n], rows[:n]
 		}
-		c.page, c.size = rows, min(10*c.size, c.most)
+		c.page, c.size = rows, c.sized(rows)
 		if c.pages++; c.pages > 1 && !c.done {
 			to := make(chan ahead, 1)
 			c.ahead = to
@@ -100,6 +106,17 @@ func (c *cursor) fill(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sized is how many rows the next page has, behind one of these: ten times as many if
+// that is not too much.
+func (c *cursor) sized(rows []row) int64 {
+	bytes := 1
+	for i := range rows {
+		bytes += len(rows[i].member)
+	}
+	fit := int64(windowBytes) * int64(len(rows)) / int64(bytes)
+	return max(1, min(10*c.size, c.most, fit))
 }
 
 // close waits for what is still being read.
@@ -153,6 +170,30 @@ func nearest(rows []row, r row, i int) int {
 	return -1
 }
 
+// window reads rows over a connection that nobody shares: what others ask meanwhile
+// does not come behind half a megabyte. Once it has begun it is read to its end whenever
+// ctx ends, since a connection that is left in the middle of an answer is lost.
+func (s *Store) window(ctx context.Context, r *request) ([]rueidis.RedisMessage, error) {
+	replies, err := s.swift(endless{ctx}, r)
+	if err != nil {
+		return nil, err
+	}
+	return replies[0].ToArray()
+}
+
+// endless is a context without its deadline.
+type endless struct{ context.Context }
+
+func (endless) Deadline() (at time.Time, ok bool) { return at, false }
+
+// take makes r the row of a reply.
+func (r *row) take(m *rueidis.RedisMessage) (err error) {
+	if r.member, err = m.ToString(); err == nil {
+		r.payload, err = m.AsBytes()
+	}
+	return err
+}
+
 // list is a list, walked from the right, where its front is, or from the left.
 type list struct {
 	s      *Store
@@ -167,17 +208,19 @@ func (l list) read(ctx context.Context, at, n int64) ([]row, error) {
 	if !l.newest {
 		from, to = -at-n, -at-1
 	}
-	reply, err := l.s.one(ctx, command("LRANGE", l.name, strconv.FormatInt(from, 10), strconv.FormatInt(to, 10)))
+	members, err := l.s.window(ctx, command("LRANGE", l.name, strconv.FormatInt(from, 10), strconv.FormatInt(to, 10)))
 	if err != nil {
 		return nil, err
 	}
-	members := texts(reply)
 	rows := make([]row, len(members))
-	for i, m := range members {
+	for n := range members {
+		i := n
 		if !l.newest {
-			i = len(rows) - 1 - i
+			i = len(rows) - 1 - n
 		}
-		rows[i].member = m
+		if err := rows[i].take(&members[n]); err != nil {
+			return nil, err
+		}
 	}
 	return rows, nil
 }
@@ -218,17 +261,25 @@ func (z set) read(ctx context.Context, at, n int64) ([]row, error) {
 	if z.newest {
 		verb = "ZREVRANGE"
 	}
-	reply, err := z.s.one(ctx, command(verb, z.name, strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
+	pairs, err := z.s.window(ctx, command(verb, z.name, strconv.FormatInt(at, 10), strconv.FormatInt(at+n-1, 10), "WITHSCORES"))
 	if err != nil {
 		return nil, err
 	}
-	scores, err := reply.AsZScores()
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]row, len(scores))
-	for i, sc := range scores {
-		rows[i] = row{member: sc.Member, score: sc.Score}
+	rows := make([]row, len(pairs))
+	for i := range pairs {
+		pair, err := pairs[i].ToArray()
+		if err != nil {
+			return nil, err
+		}
+		if len(pair) != 2 {
+			return nil, fmt.Errorf("a member of %s has %d values", z.name, len(pair))
+		}
+		if rows[i].score, err = pair[1].AsFloat64(); err != nil {
+			return nil, err
+		}
+		if err := rows[i].take(&pair[0]); err != nil {
+			return nil, err
+		}
 	}
 	return rows, nil
 }

@@ -39,7 +39,7 @@ func (s *Store) carry(e *edge, k key, to store.Place, p store.Pick) {
 	if payload == nil {
 		payload = []byte(k.member)
 		if k.place != store.Ready {
-			payload = bare(k.member)
+			payload = bare(payload)
 		}
 	}
 	if q, ok := wire.QueueOf(payload); to == store.Ready || ok && q != queue {

@@ -1,11 +1,11 @@
 package redisstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -191,11 +191,14 @@ func (s *Store) empty(ctx context.Context, shelves []shelf) (moved int, err erro
 	var forsaken []string // queues with letters that somebody may have died over
 	promotes := map[int]bool{}
 	for _, sh := range shelves {
-		var members []string
+		var members [][]byte
 		for _, d := range sh.due {
-			members = append(members, d.member)
+			members = append(members, []byte(d.member))
 		}
-		queues, err := s.queuesOf(ctx, sh.queue, append(members, sh.dead...))
+		for _, member := range sh.dead {
+			members = append(members, []byte(member))
+		}
+		queues, err := s.queuesOf(ctx, sh.queue, members)
 		if err != nil {
 			return 0, err
 		}
@@ -244,12 +247,12 @@ type home struct {
 
 // queuesOf returns the queue of each member. In a cluster the payload may name
 // another queue than the one whose set it is in; the payload is right, if it says.
-func (s *Store) queuesOf(ctx context.Context, of string, members []string) ([]home, error) {
+func (s *Store) queuesOf(ctx context.Context, of string, members [][]byte) ([]home, error) {
 	homes := make([]home, len(members))
 	var unsaid []string
 	var where []int
 	for i, m := range members {
-		q, ok := wire.QueueOf([]byte(m))
+		q, ok := wire.QueueOf(m)
 		switch {
 		case ok && q != "" && !s.cluster:
 			homes[i].queue = q
@@ -257,7 +260,7 @@ func (s *Store) queuesOf(ctx context.Context, of string, members []string) ([]ho
 			homes[i].queue = of
 		default:
 			homes[i].queue = "default" // as Ruby has it
-			unsaid, where = append(unsaid, m), append(where, i)
+			unsaid, where = append(unsaid, string(m)), append(where, i)
 		}
 	}
 	if len(unsaid) == 0 {
@@ -285,17 +288,17 @@ func (s *Store) queuesOf(ctx context.Context, of string, members []string) ([]ho
 const apart = "\t \t"
 
 // bare is a member without what keeps it apart.
-func bare(member string) []byte {
-	for strings.HasSuffix(member, apart) {
+func bare(member []byte) []byte {
+	for bytes.HasSuffix(member, []byte(apart)) {
 		member = member[:len(member)-len(apart)]
 	}
-	return []byte(member)
+	return member
 }
 
 // promote adds a job that is due, for the back of its queue.
 func (es *edges) promote(of string, h home, d dueJob, now time.Time) {
 	e := es.of(cmp.Or(of, h.queue))
-	payload := wire.Stamp(bare(d.member), "", now)
+	payload := wire.Stamp(bare([]byte(d.member)), "", now)
 	q := e.number(h.queue)
 	e.args = append(e.args, q, strconv.Itoa(int(d.from)), d.member, flag(h.stray),
 		q, "0", "", "0", "1", rueidis.BinaryString(payload), "0")

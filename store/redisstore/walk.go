@@ -106,7 +106,7 @@ func (w *walk) list(ctx context.Context, l list) error {
 			return err
 		}
 		k := key{place: store.Ready, queue: w.q.Queue, member: row.member}
-		if err := w.emit(k, store.Entry{Payload: []byte(row.member)}); err != nil {
+		if err := w.emit(k, store.Entry{Payload: row.payload}); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (w *walk) sets(ctx context.Context) error {
 		row := first.page[0]
 		first.page = first.page[1:]
 		k := key{place: w.q.Place, queue: row.home.queue, stray: row.home.stray, member: row.member}
-		e := store.Entry{Payload: bare(row.member), At: time.UnixMicro(int64(math.Round(row.score * 1e6))).UTC()}
+		e := store.Entry{Payload: bare(row.payload), At: time.UnixMicro(int64(math.Round(row.score * 1e6))).UTC()}
 		if err := w.emit(k, e); err != nil {
 			return err
 		}
@@ -202,11 +202,11 @@ func (w *walk) sets(ctx context.Context) error {
 
 // house finds out the queues of the members of a set.
 func (s *Store) house(ctx context.Context, of string, rows []row) error {
-	members := make([]string, len(rows))
+	payloads := make([][]byte, len(rows))
 	for i, r := range rows {
-		members[i] = r.member
+		payloads[i] = r.payload
 	}
-	homes, err := s.queuesOf(ctx, of, members)
+	homes, err := s.queuesOf(ctx, of, payloads)
 	for i, h := range homes {
 		rows[i].home = h
 	}

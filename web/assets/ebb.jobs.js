@@ -4,7 +4,7 @@
 // there is. Stop keeps what was found.
 function searchOn(box) {
   const form = document.querySelector('form[data-bulk]')
-  const body = form?.querySelector('tbody')
+  const body = document.querySelector('tbody[data-rows]')
   const told = box.querySelector('[data-say]'), bar = box.querySelector('[data-bar]')
   const stop = box.querySelector('[data-stop]'), on = box.querySelector('[data-go]')
   const before = Number(box.dataset.rows), began = performance.now()

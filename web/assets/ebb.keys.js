@@ -115,7 +115,7 @@ function selectRow(range) {
 function showKeys() {
   const list = element('dl', { class: 'facts' })
   for (const [keys, what] of keyHelp) list.append(element('dt', {}, element('kbd', {}, keys)), element('dd', {}, what))
-  const close = element('button', { type: 'button' }, 'Close')
+  const close = element('button', { type: 'button', autofocus: '' }, 'Close')
   const off = element('button', { type: 'button' }, 'Switch single keys off')
   const box = element('dialog', { 'aria-label': 'Keys' }, element('h2', {}, 'Keys'), list, element('div', { class: 'actions' }, off, close))
   close.addEventListener('click', () => box.close())

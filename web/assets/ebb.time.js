@@ -21,7 +21,7 @@ function ago(ms) {
 }
 
 function left(ms) {
-  const s = Math.max(0, Math.round(ms / 1000)), two = n => String(n).padStart(2, '0')
+  const s = Math.max(0, Math.floor(ms / 1000)), two = n => String(n).padStart(2, '0')
   return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${two(Math.floor(s / 60))}:${two(s % 60)}`
 }
 
