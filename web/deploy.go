@@ -53,11 +53,9 @@ func (ui *UI) readDeploy(ctx context.Context, _ string) (any, error) {
 		}
 		reports = append(reports, report)
 	}
-	var marks []store.Mark
-	if h := ui.historian(); h != nil {
-		if marks, err = h.Marks(ctx, now.Add(-longestStop)); err != nil {
-			return nil, err
-		}
+	marks, err := ui.store.Marks(ctx, now.Add(-longestStop))
+	if err != nil {
+		return nil, err
 	}
 	var bar deployBar
 	for _, r := range fleet.Rollouts(reports, processes, marks, now) {

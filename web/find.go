@@ -132,11 +132,7 @@ func findProcess(r *request, p *store.Process) []named {
 
 // kinds are those that ran in the last day.
 func (ui *UI) kinds(ctx context.Context) (kinds []string, err error) {
-	h := ui.historian()
-	if h == nil {
-		return nil, nil
-	}
-	points, err := h.Series(ctx, store.SeriesQuery{Step: store.Hour, From: time.Now().Add(-24 * time.Hour)})
+	points, err := ui.store.Series(ctx, store.SeriesQuery{Step: store.Hour, From: time.Now().Add(-24 * time.Hour)})
 	for _, p := range points {
 		if p.Kind != "" {
 			kinds = append(kinds, p.Kind)

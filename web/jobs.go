@@ -283,9 +283,7 @@ func (ui *UI) readStates(ctx context.Context, arg string) (any, error) {
 	add("scheduled", "scheduled", stats.Scheduled, true)
 	add("retry", "retry", stats.Retrying, true)
 	add("dead", "dead", stats.Dead, true)
-	if h := ui.historian(); h != nil {
-		add("done", "done", 0, false)
-	}
+	add("done", "done", 0, false)
 	return s, nil
 }
 
@@ -320,11 +318,9 @@ func (ui *UI) readFailures(ctx context.Context, state string) (any, error) {
 	if state != "retry" && state != "dead" {
 		return f, nil
 	}
-	var marks []store.Mark
-	if h := ui.historian(); h != nil {
-		if marks, err = h.Marks(ctx, time.Now().Add(-store.MarkAge)); err != nil {
-			return nil, err
-		}
+	marks, err := ui.store.Marks(ctx, time.Now().Add(-store.MarkAge))
+	if err != nil {
+		return nil, err
 	}
 	place, _ := query.PlaceOf(state)
 	groups, err := fleet.Groups(func(yield func(store.Entry, error) bool) {

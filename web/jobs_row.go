@@ -81,13 +81,9 @@ func cut(text string, most int) string {
 
 // listEnded lists jobs that have ended, the latest first.
 func (ui *UI) listEnded(r *request, v *jobsView) error {
-	h := ui.historian()
-	if h == nil {
-		return nil
-	}
 	v.Begins, v.First, v.Newest = v.after.IsZero(), v.after.Seen+1, true
 	at := query.Position{Skip: 1}
-	for e, err := range h.Ended(r.Context(), "") {
+	for e, err := range ui.store.Ended(r.Context(), "") {
 		if err != nil {
 			return err
 		}

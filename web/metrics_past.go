@@ -47,19 +47,14 @@ type past struct {
 	Marks    []store.Mark
 }
 
-// past reads the runs of one kind, or of all, and the releases that began. A store that
-// remembers nothing has neither.
+// past reads the runs of one kind, or of all, and the releases that began.
 func (ui *UI) past(ctx context.Context, r reach, kind string) (*past, error) {
 	p := r.until(time.Now())
-	h := ui.historian()
-	if h == nil {
-		return p, nil
-	}
 	var err error
-	if p.Points, err = h.Series(ctx, store.SeriesQuery{Step: r.Read, From: p.From, Kind: kind}); err != nil {
+	if p.Points, err = ui.store.Series(ctx, store.SeriesQuery{Step: r.Read, From: p.From, Kind: kind}); err != nil {
 		return nil, err
 	}
-	p.Marks, err = h.Marks(ctx, p.From)
+	p.Marks, err = ui.store.Marks(ctx, p.From)
 	return p, err
 }
 

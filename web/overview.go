@@ -225,7 +225,7 @@ func (w *lookout) onlyDays(ctx context.Context, days *past) (bool, error) {
 	if n == 0 {
 		return false, nil
 	}
-	hours, err := w.ui.historian().Series(ctx, store.SeriesQuery{Step: store.Hour, From: today})
+	hours, err := w.ui.store.Series(ctx, store.SeriesQuery{Step: store.Hour, From: today})
 	return len(hours) == 0, err
 }
 

@@ -251,13 +251,9 @@ func (ui *UI) askStop(w http.ResponseWriter, r *request) error {
 }
 
 // usualTimes are how long 95 of 100 runs take at most, by kind, of those of the last
-// day. Empty where nobody remembers.
+// day.
 func (ui *UI) usualTimes(ctx context.Context, now time.Time) (map[string]time.Duration, error) {
-	h := ui.historian()
-	if h == nil {
-		return nil, nil
-	}
-	points, err := h.Series(ctx, store.SeriesQuery{Step: store.Hour, From: now.Add(-24 * time.Hour)})
+	points, err := ui.store.Series(ctx, store.SeriesQuery{Step: store.Hour, From: now.Add(-24 * time.Hour)})
 	if err != nil {
 		return nil, err
 	}

@@ -28,8 +28,7 @@ const (
 // and again while somebody watches, and from what processes have told of their runs.
 // It says nothing where it has seen too little.
 type paces struct {
-	store     store.Inspector
-	historian store.Historian // nil: nobody remembers
+	store store.Store
 
 	mu     sync.Mutex
 	looks  []booksLook                // the oldest first
@@ -66,7 +65,7 @@ func (f *paces) look(ctx context.Context, now time.Time) error {
 		f.looks = f.looks[:n-1]
 	}
 	f.looks = append(slices.DeleteFunc(f.looks, func(old booksLook) bool { return now.Sub(old.at) > flowReach }), l)
-	if f.historian == nil || now.Sub(f.runsAt) < flowStep {
+	if now.Sub(f.runsAt) < flowStep {
 		return nil
 	}
 	return f.readRuns(ctx, now)
@@ -75,7 +74,7 @@ func (f *paces) look(ctx context.Context, now time.Time) error {
 func (f *paces) readRuns(ctx context.Context, now time.Time) error {
 	last := store.Minute.Start(now)
 	first := last.Add(-runsReach * time.Minute)
-	points, err := f.historian.Series(ctx, store.SeriesQuery{Step: store.Minute, From: first, To: last})
+	points, err := f.store.Series(ctx, store.SeriesQuery{Step: store.Minute, From: first, To: last})
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ebbjobs/ebb/store"
 )
 
 // request is one question, and who asks it.
@@ -135,10 +133,4 @@ func (r *request) Who() string {
 		return "web@" + host
 	}
 	return r.User.Name + "@" + host
-}
-
-// historian is who remembers how runs went.
-func (ui *UI) historian() store.Historian {
-	h, _ := ui.store.(store.Historian)
-	return h
 }

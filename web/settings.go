@@ -17,7 +17,6 @@ func (ui *UI) settingsRoutes() { ui.get("GET /settings", ui.settings) }
 type settingsPage struct {
 	Version  string
 	Store    store.Description
-	History  bool // the store remembers how runs went
 	Role     Role
 	ReadOnly bool
 	Kept     []kept
@@ -28,7 +27,7 @@ type kept struct{ What, For, Most string }
 
 func (ui *UI) settings(w http.ResponseWriter, r *request) error {
 	ui.render(w, r, page{Title: "Settings", Tab: "/settings", Template: "settings", Data: settingsPage{
-		Version: ebbVersion(), Store: ui.store.Describe(), History: ui.historian() != nil, Role: r.Role, ReadOnly: ui.opt.ReadOnly, Kept: keptBy(),
+		Version: ebbVersion(), Store: ui.store.Describe(), Role: r.Role, ReadOnly: ui.opt.ReadOnly, Kept: keptBy(),
 	}})
 	return nil
 }

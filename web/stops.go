@@ -44,10 +44,8 @@ func (ui *UI) history(ctx context.Context, before time.Time, most int) (h histor
 	if h.Processes, err = ui.store.Processes(ctx); err != nil {
 		return h, err
 	}
-	if ui.historian() != nil {
-		if h.Marks, err = ui.historian().Marks(ctx, h.Now.Add(-stopsKept)); err != nil {
-			return h, err
-		}
+	if h.Marks, err = ui.store.Marks(ctx, h.Now.Add(-stopsKept)); err != nil {
+		return h, err
 	}
 	for report, err := range ui.store.Stops(ctx) {
 		switch {

@@ -76,11 +76,11 @@ func (ui *UI) locate(ctx context.Context, jobs []touchedRow, h *history, since t
 }
 
 func (ui *UI) locateEnded(ctx context.Context, sought map[string][]*touchedRow, since time.Time, found func(string, where)) error {
-	h, looked := ui.historian(), 0
-	if h == nil || len(sought) == 0 {
+	looked := 0
+	if len(sought) == 0 {
 		return nil
 	}
-	for e, err := range h.Ended(ctx, "") {
+	for e, err := range ui.store.Ended(ctx, "") {
 		if err != nil {
 			return err
 		}
