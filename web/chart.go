@@ -194,7 +194,7 @@ func (c *chart) Lines() (lines []string) {
 }
 
 // Short is its name where there is room for few letters.
-func (l layer) Short() string { return shortened(l.Name, 32) }
+func (l layer) Short() string { return shortened(l.Name, 16) }
 
 // moment is one step in words.
 type moment struct {
