@@ -82,7 +82,7 @@ func inOrder(events []Event) {
 }
 
 // Of is the life of a job that is in the store.
-func Of(ctx context.Context, st store.Inspector, e store.Entry) (*Job, error) {
+func Of(ctx context.Context, st store.Store, e store.Entry) (*Job, error) {
 	job, broken := wire.Parse(e.Payload)
 	j := &Job{
 		JID: job.JID, Kind: job.Name(), Queue: e.Queue, State: query.StateOf(e.Place),
@@ -131,7 +131,7 @@ func (j *Job) running() {
 
 // Gone is the life of a job that is nowhere any more, nil if nobody remembers it. jid
 // may be the tail of one.
-func Gone(ctx context.Context, st store.Inspector, jid string) (*Job, error) {
+func Gone(ctx context.Context, st store.Store, jid string) (*Job, error) {
 	m := memory{jid: jid}
 	if err := m.read(ctx, st); err != nil {
 		return nil, err

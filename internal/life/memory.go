@@ -33,8 +33,8 @@ type told struct {
 // skew is how far the clocks of others may be off.
 const skew = time.Minute
 
-func (m *memory) read(ctx context.Context, st store.Inspector) error {
-	for _, read := range []func(context.Context, store.Inspector) error{m.readEnded, m.readStops, m.readChanges} {
+func (m *memory) read(ctx context.Context, st store.Store) error {
+	for _, read := range []func(context.Context, store.Store) error{m.readEnded, m.readStops, m.readChanges} {
 		if err := read(ctx, st); err != nil {
 			return fmt.Errorf("life: %w", err)
 		}
@@ -45,7 +45,7 @@ func (m *memory) read(ctx context.Context, st store.Inspector) error {
 // old reports whether a moment is before the job was made.
 func (m *memory) old(t time.Time) bool { return !t.IsZero() && t.Before(m.since.Add(-skew)) }
 
-func (m *memory) readStops(ctx context.Context, st store.Inspector) error {
+func (m *memory) readStops(ctx context.Context, st store.Store) error {
 	for stop, err := range st.Stops(ctx) {
 		if err != nil {
 			return err
@@ -63,16 +63,12 @@ func (m *memory) readStops(ctx context.Context, st store.Inspector) error {
 	return nil
 }
 
-func (m *memory) readEnded(ctx context.Context, st store.Inspector) error {
-	h, ok := st.(store.Historian)
-	if !ok {
-		return nil
-	}
+func (m *memory) readEnded(ctx context.Context, st store.Store) error {
 	jid := m.jid
 	if !whole.MatchString(jid) {
 		jid = "" // all of them, of which it may be the tail of one
 	}
-	for e, err := range h.Ended(ctx, jid) {
+	for e, err := range st.Ended(ctx, jid) {
 		if err != nil {
 			return err
 		}
@@ -90,7 +86,7 @@ var (
 
 // readChanges finds those that name the job. Of the jobs of a change to all that match
 // a query nobody remembers the names.
-func (m *memory) readChanges(ctx context.Context, st store.Inspector) error {
+func (m *memory) readChanges(ctx context.Context, st store.Store) error {
 	for c, err := range st.Changes(ctx) {
 		if err != nil {
 			return err
@@ -146,13 +142,9 @@ type Kept struct {
 }
 
 // Remembered finds out how far back memories go.
-func Remembered(ctx context.Context, st store.Inspector) (Kept, error) {
+func Remembered(ctx context.Context, st store.Store) (Kept, error) {
 	k := Kept{Stops: store.ChangeAge}
-	h, ok := st.(store.Historian)
-	if !ok {
-		return k, nil
-	}
-	for e, err := range h.Ended(ctx, "") {
+	for e, err := range st.Ended(ctx, "") {
 		if err != nil {
 			return k, fmt.Errorf("life: %w", err)
 		}
