@@ -39,7 +39,7 @@ type deployRow struct {
 
 func (ui *UI) readDeploy(ctx context.Context, _ string) (any, error) {
 	now := time.Now()
-	processes, err := ui.store.Processes(ctx)
+	processes, err := ui.recent.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}

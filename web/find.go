@@ -78,7 +78,7 @@ func (ui *UI) everything(r *request) (all []named, err error) {
 	for _, t := range ui.tabs {
 		all = append(all, named{Group: "Page", Title: t.Title, Detail: t.About, Path: r.Path(t.Path)})
 	}
-	queues, err := ui.store.Queues(ctx)
+	queues, err := ui.recent.Queues(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (ui *UI) everything(r *request) (all []named, err error) {
 			all = append(all, named{Group: "Do", Title: "pause " + name, Path: r.Path(at + "/pause"), Post: true})
 		}
 	}
-	processes, err := ui.store.Processes(ctx)
+	processes, err := ui.recent.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}

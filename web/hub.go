@@ -11,7 +11,7 @@ import (
 const (
 	// pace is how often a topic is read at most that does not say.
 	pace = time.Second
-	// hurry is how long changes by hand gather before what is watched is read again.
+	// hurry is how often a topic is read at most while things are changed by hand.
 	hurry = 100 * time.Millisecond
 	// readPatience is how long a read may take before those who wait are told that it
 	// does not answer.
@@ -59,7 +59,8 @@ func (h *hub) poke() {
 	h.changed, h.changedAt = make(chan struct{}), time.Now()
 }
 
-// reading is what was last read of a topic. Its turn is held by who reads it.
+// reading is what was last read of a topic, or of the store. Its turn is held by who
+// reads it.
 type reading struct {
 	turn chan struct{}
 	used time.Time // guarded by the hub
@@ -75,25 +76,31 @@ func (h *hub) read(ctx context.Context, key string) (t topic, arg string, data a
 	if !ok {
 		return t, arg, nil, fault(http.StatusNotFound, fmt.Errorf("there is no topic %q", name), "")
 	}
+	data, err = h.share(ctx, key, max(t.every, pace), func(ctx context.Context) (any, error) { return t.read(ctx, arg) })
+	return t, arg, data, err
+}
+
+// share returns what read has last returned for whoever asked for the same key, unless
+// that is older than it may be or something was changed by hand since.
+func (h *hub) share(ctx context.Context, key string, oldest time.Duration, read func(context.Context) (any, error)) (data any, err error) {
 	r, changed := h.reading(key)
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return t, arg, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
-	age := time.Since(r.at)
-	if age < max(t.every, pace) && !(r.at.Before(changed)) {
-		return t, arg, r.data, r.err
+	if time.Since(r.at) < oldest && !r.at.Before(changed) {
+		return r.data, r.err
 	}
 	bounded, end := context.WithTimeout(ctx, readPatience)
 	defer end()
 	at := time.Now()
-	data, err = t.read(bounded, arg)
+	data, err = read(bounded)
 	if ctx.Err() == nil { // else it says no more than that who asked went away
 		r.at, r.data, r.err = at, data, err
 	}
-	return t, arg, data, err
+	return data, err
 }
 
 // reading returns that of a key, and when something was last changed by hand. What was
@@ -189,6 +196,7 @@ func (h *hub) perform(ctx context.Context, r *request, s subject, a *audience) {
 		h.mu.Lock()
 		changed := h.changed
 		h.mu.Unlock()
+		began := time.Now()
 		f, err := h.fragment(ctx, r, s)
 		if ctx.Err() != nil {
 			return
@@ -206,7 +214,7 @@ func (h *hub) perform(ctx context.Context, r *request, s subject, a *audience) {
 		case <-time.After(every):
 		case <-changed:
 			select {
-			case <-time.After(hurry):
+			case <-time.After(time.Until(began.Add(hurry))): // at once, but for a second change soon after
 			case <-ctx.Done():
 			}
 		case <-ctx.Done():

@@ -151,7 +151,7 @@ func (ui *UI) jobs(w http.ResponseWriter, r *request) error {
 // list reads a page of a list, or as much of it as is found in time.
 func (ui *UI) list(r *request, v *jobsView) error {
 	if row, err := strconv.ParseInt(r.FormValue("row"), 10, 64); err == nil && v.All() {
-		if v.after, err = v.query.Seek(r.Context(), ui.store, max(0, row-1)); err != nil {
+		if v.after, err = v.query.Seek(r.Context(), ui.recent, max(0, row-1)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 			}
 		}
 	}
-	for e, err := range v.query.Scan(ctx, ui.store, search, &at) {
+	for e, err := range v.query.Scan(ctx, ui.recent, search, &at) {
 		if cut = ctx.Err() != nil && r.Context().Err() == nil; cut {
 			break // time is up
 		}
@@ -184,7 +184,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 		v.Next = at.String()
 	}
 	if v.All() {
-		n, _, err := v.query.Count(r.Context(), ui.store)
+		n, _, err := v.query.Count(r.Context(), ui.recent)
 		if v.Of = max(n, at.Seen); v.Full && at.Seen >= v.Of {
 			v.Next, v.Full = "", false
 		}
@@ -267,7 +267,7 @@ func (ui *UI) readStates(ctx context.Context, arg string) (any, error) {
 		return nil, err
 	}
 	q := jobsQuery{State: values.Get("state"), Text: values.Get("q"), Newest: values.Get("order") == "newest"}
-	stats, err := ui.store.Stats(ctx)
+	stats, err := ui.recent.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +308,7 @@ const sampled = 1000
 
 func (ui *UI) readFailures(ctx context.Context, state string) (any, error) {
 	f := &failures{State: state}
-	queues, err := ui.store.Queues(ctx)
+	queues, err := ui.recent.Queues(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func (s *searching) run(q *jobsQuery) error {
 			s.tell()
 		}
 	}}
-	for e, err := range q.query.Scan(s.r.Context(), s.ui.store, search, &at) {
+	for e, err := range q.query.Scan(s.r.Context(), s.ui.recent, search, &at) {
 		if err != nil {
 			s.found.Error = store.Redact(err.Error())
 			break

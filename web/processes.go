@@ -166,7 +166,7 @@ var processStates = []string{"running", "quiet", "draining", "frozen", "lapsed"}
 
 func (ui *UI) readProcesses(ctx context.Context, arg string) (any, error) {
 	_, how := asked(arg)
-	all, err := ui.store.Processes(ctx)
+	all, err := ui.recent.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}

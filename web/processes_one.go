@@ -81,7 +81,7 @@ type runRow struct {
 
 func (ui *UI) readProcess(ctx context.Context, arg string) (any, error) {
 	id, how := asked(arg)
-	all, err := ui.store.Processes(ctx)
+	all, err := ui.recent.Processes(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func (ui *UI) queuesRoutes() {
-	f := &paces{store: ui.store}
+	f := &paces{store: ui.recent}
 	ui.topics["queues"] = topic{page: "queues", read: func(ctx context.Context, arg string) (any, error) { return readQueues(ctx, f, arg) }}
 	ui.topics["queue"] = topic{page: "queue", read: func(ctx context.Context, arg string) (any, error) { return readQueue(ctx, f, arg) }}
 	ui.get("GET /queues", ui.queues)

@@ -57,7 +57,7 @@ func (j dueJob) Link() string {
 // last job of a set that was looked at is not known: Until is where that begins.
 func (ui *UI) due(ctx context.Context, _ string) (any, error) {
 	now := time.Now()
-	stats, err := ui.store.Stats(ctx)
+	stats, err := ui.recent.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}

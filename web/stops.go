@@ -41,7 +41,7 @@ type history struct {
 // history reads at most most stops that ended before a moment; the zero one is now.
 func (ui *UI) history(ctx context.Context, before time.Time, most int) (h history, err error) {
 	h.Now = time.Now()
-	if h.Processes, err = ui.store.Processes(ctx); err != nil {
+	if h.Processes, err = ui.recent.Processes(ctx); err != nil {
 		return h, err
 	}
 	if h.Marks, err = ui.store.Marks(ctx, h.Now.Add(-stopsKept)); err != nil {

@@ -22,6 +22,7 @@ type UI struct {
 	topics map[string]topic // by name
 	tabs   []tab
 	hub    *hub
+	recent store.Store // what may be shared of it, for pages that only show it
 	finder *jobFinder
 	bulk   *bulkRuns
 }
@@ -43,6 +44,7 @@ func New(client *ebb.Client, opt Options) (*UI, error) {
 		ui.opt.Title, _ = os.Hostname() // without one there is just no title
 	}
 	ui.hub = newHub(ui)
+	ui.recent = recent{ui.store, ui.hub}
 	ui.routes()
 	ui.tabs = ui.present()
 	return ui, nil

@@ -107,25 +107,65 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// holds counts what each process holds.
+// holds counts what each process holds. Queues are many and so are processes: it looks
+// where the books of a queue have anything held, first with those who say that they
+// serve it, and with the others only if that is not all.
 func (s *Store) holds(ctx context.Context, leases map[store.Identity][]lease, queues []string) (map[store.Identity]int64, error) {
-	var requests []*request
-	ids := slices.Collect(maps.Keys(leases))
-	for _, id := range ids {
-		for _, q := range queues {
-			requests = append(requests, command("HLEN", s.held(q, id)))
+	missing, err := s.heldFrom(ctx, queues) // and not found yet
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.Sorted(maps.Keys(leases))
+	serving, err := s.serving(ctx, queues, ids)
+	if err != nil {
+		return nil, err
+	}
+	holds := map[store.Identity]int64{}
+	count := func(holders func(queue string) []store.Identity) error {
+		var asked []store.Identity
+		var of []string
+		var requests []*request
+		for q := range missing {
+			for _, id := range holders(q) {
+				asked, of, requests = append(asked, id), append(of, q), append(requests, command("HLEN", s.held(q, id)))
+			}
 		}
+		replies, err := s.do(ctx, requests...)
+		for i := range replies {
+			n, _ := replies[i].AsInt64()
+			holds[asked[i]] += n
+			missing[of[i]] -= n
+		}
+		return err
+	}
+	if err := count(func(q string) []store.Identity { return serving[q] }); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(missing, func(_ string, n int64) bool { return n == 0 })
+	return holds, count(func(q string) []store.Identity {
+		return slices.DeleteFunc(slices.Clone(ids), func(id store.Identity) bool { return slices.Contains(serving[q], id) })
+	})
+}
+
+// heldFrom returns how much is held of each of queues, by their books; nothing of those
+// of which nothing is.
+func (s *Store) heldFrom(ctx context.Context, queues []string) (map[string]int64, error) {
+	requests := make([]*request, len(queues))
+	for i, q := range queues {
+		requests[i] = command("HGETALL", s.books(q))
 	}
 	replies, err := s.do(ctx, requests...)
 	if err != nil {
 		return nil, err
 	}
-	holds := map[store.Identity]int64{}
-	for i := range replies {
-		n, _ := replies[i].AsInt64()
-		holds[ids[i/len(queues)]] += n
+	held := map[string]int64{}
+	for i, q := range queues {
+		books, _ := replies[i].AsStrMap()
+		if n := custody(books); n != 0 {
+			held[q] = n
+		}
 	}
-	return holds, nil
+	return held, nil
 }
 
 // rubyProcesses reads the processes among ids that are not ebb's and live.

@@ -103,7 +103,11 @@ type counted struct {
 }
 
 func (c counted) field(name string) int64 {
-	n, _ := strconv.ParseInt(c.fields[name], 10, 64)
+	text, ok := c.fields[name]
+	if !ok {
+		return 0 // as most are of most queues
+	}
+	n, _ := strconv.ParseInt(text, 10, 64)
 	return n
 }
 

@@ -53,6 +53,54 @@ func TestStatsFindsWhatIsHeldBesides(t *testing.T) {
 	if err != nil || st.Held != 1 {
 		t.Errorf("held: %d, %v", st.Held, err)
 	}
+	if processes, err := b.Processes(t.Context()); err != nil || len(processes) != 1 || processes[0].Holds != 1 {
+		t.Errorf("%+v, %v; want one that holds a job", processes, err)
+	}
+}
+
+// What processes hold is looked for where the books have anything held, with who serves
+// that queue: a thousand queues times hundreds of processes are nobody's to ask.
+func TestHoldersAreAskedOfWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	const queues, holders = 40, 6
+	var boots []*boot
+	for range holders {
+		b := start(t, server.URL(), "busy")
+		b.push("busy", "a", "b")
+		b.fetch(2)
+		boots = append(boots, b)
+	}
+	for i := range queues {
+		boots[0].push(fmt.Sprint("idle", i), "a")
+	}
+	calls := func(of string) string {
+		m := regexp.MustCompile(`cmdstat_` + of + `:calls=(\d+)`).FindStringSubmatch(server.Do("INFO", "commandstats"))
+		return append(m, "", "0")[1]
+	}
+	server.Do("CONFIG", "RESETSTAT")
+	processes, err := boots[0].Processes(t.Context())
+	if err != nil || len(processes) != holders {
+		t.Fatalf("%d processes, %v", len(processes), err)
+	}
+	for _, p := range processes {
+		if p.Holds != 2 {
+			t.Errorf("%s holds %d jobs, want 2", p.ID, p.Holds)
+		}
+	}
+	if n := calls("hlen"); n != fmt.Sprint(holders) {
+		t.Errorf("%s hashes of jobs were counted, want %d", n, holders)
+	}
+	server.Do("CONFIG", "RESETSTAT")
+	found := 0
+	for _, err := range boots[0].Jobs(t.Context(), store.Query{Place: store.Keeping}) {
+		if found++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := calls("hgetall"); found != 2*holders || n != fmt.Sprint(1+queues+holders) {
+		t.Errorf("%d jobs are held, and %s hashes were read: want %d jobs, and the books of %d queues besides %d holders", found, n, 2*holders, 1+queues, holders)
+	}
 }
 
 // At no moment is a job between two counts, however busy its queue is.

@@ -133,6 +133,11 @@ func (w *walk) keeping(ctx context.Context) error {
 	if w.q.Newest {
 		slices.Reverse(ids)
 	}
+	held, err := w.s.heldFrom(ctx, queues)
+	if err != nil {
+		return err
+	}
+	queues = slices.Sorted(maps.Keys(held))
 	for _, id := range ids {
 		jobs, err := w.s.allHeldBy(ctx, id, queues)
 		if err != nil {
