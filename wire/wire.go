@@ -38,6 +38,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -255,9 +256,19 @@ func last(payload []byte, key string) (value []byte) {
 		}
 		if string(name[1:len(name)-1]) == key || bytes.IndexByte(name, '\\') >= 0 && text(name) == key {
 			value = payload[start:s.pos:s.pos]
+			if !mayName(payload[s.pos:], key) {
+				break
+			}
 		}
 	}
 	return value
+}
+
+// mayName tells whether a field of rest may have that key: only if it stands there, or
+// has letters that are written as escapes. To look for that takes less than to read all.
+func mayName(rest []byte, key string) bool {
+	text := alias(rest)
+	return strings.Contains(text, `"`+key+`"`) || strings.Contains(text, `\u`)
 }
 
 // Retry is how often a job may be tried again: the field "retry", which is a
