@@ -77,9 +77,14 @@ type violation struct {
 	Nodes    []string
 }
 
-// judge runs axe's rules of WCAG 2.0 to 2.2, A and AA, on what the tab shows.
+// judge runs axe's rules of WCAG 2.0 to 2.2, A and AA, on what the tab shows. With -short
+// the first dozen rows of a list stand for those after them, which are made alike.
 func (b *tab) judge(of string) (rules int) {
 	b.Helper()
+	what := `document`
+	if testing.Short() {
+		what = `{exclude: [["tbody:nth-of-type(n+13)"], ["tbody tr:nth-child(n+13)"]]}`
+	}
 	source, err := axe()
 	if err != nil {
 		b.Fatal(err)
@@ -90,7 +95,7 @@ func (b *tab) judge(of string) (rules int) {
 	found := awaited[struct {
 		Passes     int
 		Violations []violation
-	}](b, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r => ({
+	}](b, `axe.run(`+what+`, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], resultTypes: ["violations"]}).then(r => ({
 		passes: r.passes.length,
 		violations: r.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.map(n => n.target.join(" ") + ": " + n.failureSummary.replace(/\s+/g, " "))})),
 	}))`)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,25 +105,43 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// No page, however it is looked at, breaks a rule that axe knows, is wider than the
-// screen, or makes the browser complain.
+// Nothing that is seen, however it is looked at, breaks a rule that axe knows, is wider
+// than the screen, or makes the browser complain. With -short each is seen in two of the
+// looks, and the second one is another for the next.
 func accessible(t *testing.T, l *large, s *site) {
-	began, judged, rules := time.Now(), 0, 0
-	b := newTab(t)
+	var all []view
 	for _, p := range pages {
-		b.do(plain.Show)
-		b.visit(l.at(s.root, p.path))
-		b.quiet(p.path)
-		for _, look := range looks {
-			b.do(look.Show)
-			of := p.path + ", " + look.Name
-			rules += b.judge(of)
-			judged++
-			b.fits(of)
-		}
-		b.complaints() // what axe tries is not the page's doing
+		all = append(all, view{name: "page " + p.path, address: l.at(s.root, p.path)})
 	}
-	measured(t, "%d pages in %d looks: %d rules of WCAG 2.0 to 2.2 A and AA hold %d times, in %.1f s", len(pages), len(looks), rules/judged, judged, time.Since(began).Seconds())
+	all = append(all, opened(t, l, s)...)
+	began := time.Now()
+	var judged, rules atomic.Int64
+	t.Run("views", func(t *testing.T) {
+		for i, v := range all {
+			in := looks
+			if testing.Short() {
+				in = []Look{plain, looks[1+i%(len(looks)-1)]}
+			}
+			t.Run(v.name, func(t *testing.T) {
+				t.Parallel()
+				b := newTab(t)
+				if v.address != "" {
+					b.visit(v.address)
+				}
+				if v.open != nil {
+					v.open(b)
+				}
+				b.quiet(v.name)
+				for _, look := range in {
+					b.do(look.Show)
+					judged.Add(1)
+					rules.Add(int64(b.judge(look.Name)))
+					b.fits(look.Name)
+				}
+			})
+		}
+	})
+	measured(t, "%d views in %d looks: %d rules of WCAG 2.0 to 2.2 A and AA hold %d times, in %.1f s", len(all), judged.Load()/int64(len(all)), rules.Load()/judged.Load(), judged.Load(), time.Since(began).Seconds())
 }
 
 // fits fails the test if the page has to be moved sideways to be read.

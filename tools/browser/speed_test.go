@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 )
 
 // timed is how long an answer takes, to its last byte.
@@ -46,13 +51,13 @@ func best(rounds int, measure func() time.Duration, enough time.Duration) time.D
 
 // Lists answer at once, however deep into a million jobs.
 func serverTime(t *testing.T, l *large, s *site) {
-	const bound = 25 * time.Millisecond
+	const bound, rounds = 25 * time.Millisecond, 5
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Repeat("<tr><td>a row</td></tr>\n", 50))
 	}))
 	defer bare.Close()
 	p95 := func(address string) time.Duration {
-		return best(5, func() time.Duration {
+		return best(rounds, func() time.Duration {
 			var took []time.Duration
 			for range 40 {
 				took = append(took, timed(t, address))
@@ -75,9 +80,7 @@ func serverTime(t *testing.T, l *large, s *site) {
 		if took > slowest {
 			slowest, of = took, strings.TrimPrefix(address, s.root)
 		}
-		if took > bound {
-			t.Errorf("%s: p95 %s, want %s", address, ms(took), ms(bound))
-		}
+		atMost(t, "an answer of "+address, took, bound)
 	}
 	measured(t, "%d addresses of lists: p95 at most %s (%s); of a bare page %s", len(addresses), ms(slowest), of, ms(p95(bare.URL)))
 }
@@ -107,63 +110,88 @@ func (l *large) ruby(t testing.TB) string {
 	return "http://127.0.0.1:" + strings.TrimSpace(port)
 }
 
+// rowsShown notes when rows have been painted: two frames after they came is behind
+// the first that has them.
+const rowsShown = `new MutationObserver((_, watch) => {
+	if (!document.querySelector("table tbody tr")) return
+	watch.disconnect()
+	requestAnimationFrame(() => requestAnimationFrame(() => window.rowsAt = performance.now()))
+}).observe(document, {childList: true, subtree: true})`
+
 // shown is how long it takes from going to an address until its rows are painted.
 func (b *tab) shown(address string) time.Duration {
 	b.Helper()
 	b.visit("about:blank")
 	b.visit(address)
+	b.within(patience, `window.rowsAt`)
 	b.complaints()
-	painted := awaited[float64](b, `new Promise(done => requestAnimationFrame(() => setTimeout(() =>
-		done(document.querySelector("table tbody tr") ? performance.getEntriesByName("first-contentful-paint")[0].startTime : -1))))`)
-	if painted < 0 {
-		b.Fatalf("%s has no rows", address)
-	}
-	return time.Duration(painted * float64(time.Millisecond))
+	return time.Duration(evaluate[float64](b, `rowsAt`) * float64(time.Millisecond))
 }
 
 // A list is on the screen sooner than Sidekiq's own, of the same million.
 func navigation(t *testing.T, l *large, s *site) {
-	const bound = 300 * time.Millisecond
 	theirs, b := l.ruby(t)+"/retries", newTab(t)
 	ours := s.root + "/jobs?state=retry"
+	command(b, page.BringToFront, cdp.Empty{}) // a window behind others paints nothing
+	command(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	command(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: rowsShown})
 	var mine, other []time.Duration
 	b.shown(ours)
 	b.shown(theirs)
 	for range 20 {
 		mine, other = append(mine, b.shown(ours)), append(other, b.shown(theirs))
 	}
-	m, o := quantile(mine, 0.95), quantile(other, 0.95)
-	measured(t, "from address to rows on the screen: p50 %s, p95 %s; Sidekiq 6.4.1: p50 %s, p95 %s", ms(quantile(mine, 0.5)), ms(m), ms(quantile(other, 0.5)), ms(o))
-	if m > bound && quantile(mine, 0.5) > bound || quantile(mine, 0.5) >= quantile(other, 0.5) {
-		t.Errorf("want p95 within %s, and sooner than Sidekiq's", ms(bound))
+	m, o := quantile(mine, 0.5), quantile(other, 0.5)
+	measured(t, "from address to rows on the screen: p50 %s, p95 %s; Sidekiq 6.4.1: p50 %s, p95 %s", ms(m), ms(quantile(mine, 0.95)), ms(o), ms(quantile(other, 0.95)))
+	if m >= o {
+		t.Error("Sidekiq's rows are there sooner")
 	}
+	atMost(t, "a list", quantile(mine, 0.95), 300*time.Millisecond)
 }
 
-// Looking for what only the last hundredth of a million has tells how far it is, and
-// holds the store up for no moment that matters.
+// Looking for what only the last hundredth of a million has tells how far it is, holds
+// the store up for no moment that matters, and takes little longer than to read it all.
 func search(t *testing.T, l *large, s *site) {
-	const firstWithin, wholeWithin, callWithin = 150 * time.Millisecond, 2 * time.Second, 10 * time.Millisecond
-	l.redis.Do("CONFIG", "SET", "slowlog-log-slower-than", fmt.Sprint(callWithin.Microseconds()))
+	const call = 10 * time.Millisecond
+	l.redis.Do("CONFIG", "SET", "slowlog-log-slower-than", fmt.Sprint(call.Microseconds()))
 	b, address := newTab(t), s.root+"/jobs?state=retry&q="+needle
-	var firsts, wholes []time.Duration
+	var firsts, wholes, reads []time.Duration
 	for range 3 {
 		l.redis.Do("SLOWLOG", "RESET")
-		began := time.Now()
-		answer, err := http.Get(address)
-		l.must(err)
-		_, err = io.Copy(io.Discard, answer.Body) // it says how far it came
-		answer.Body.Close()
-		l.must(err)
-		firsts = append(firsts, time.Since(began))
+		firsts = append(firsts, timed(t, address)) // it says how far it came
 		b.visit(address)
 		b.within(patience, `document.querySelectorAll("main tbody tr[data-row]").length >= 50`)
 		wholes = append(wholes, time.Duration(evaluate[float64](b, `performance.now()`)*float64(time.Millisecond)))
 		b.quiet("a search")
+		reads = append(reads, l.read())
 	}
 	slow := l.redis.Do("SLOWLOG", "GET", "3")
-	first, whole := slices.Min(firsts), slices.Min(wholes)
-	measured(t, "of %d jobs those of the last hundredth are found: first answer %s, page full %s", l.retries, ms(first), ms(whole))
-	if first > firstWithin || whole > wholeWithin || slow != "" {
-		t.Errorf("want the first answer within %v, all within %v, and no call of the store longer than %v: %s", firstWithin, wholeWithin, callWithin, slow)
+	first, whole, read := slices.Min(firsts), slices.Min(wholes), slices.Min(reads)
+	measured(t, "of %d jobs those of the last hundredth are found: first answer %s, page full %s, %.1f times what reading them takes", l.retries, ms(first), ms(whole), whole.Seconds()/read.Seconds())
+	if whole > 3*read {
+		t.Errorf("the page was full after %s, and to read all jobs takes no more than %s", ms(whole), ms(read))
 	}
+	atMost(t, "the first answer", first, 150*time.Millisecond)
+	if *bounds && slow != "" {
+		t.Errorf("the store was held up for longer than %v: %s", call, slow)
+	}
+}
+
+// read reads all retries and does nothing with them, and returns how long that takes.
+func (l *large) read() time.Duration {
+	l.Helper()
+	const window = 1000
+	conn, err := net.Dial("tcp", l.redis.Addr)
+	l.must(err)
+	defer conn.Close()
+	began, answers := time.Now(), bufio.NewScanner(conn)
+	for from := 0; from < l.retries; from += window {
+		fmt.Fprintf(conn, "ZRANGE retry %d %d WITHSCORES\r\n", from, from+window-1)
+		for range 1 + 4*window { // a length and a text for each member and each score
+			if !answers.Scan() {
+				l.Fatal("the answer ends early: ", answers.Err())
+			}
+		}
+	}
+	return time.Since(began)
 }

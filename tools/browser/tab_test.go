@@ -19,12 +19,6 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// measured prints a figure that people want to see of tests that pass, too.
-func measured(t testing.TB, format string, args ...any) {
-	t.Helper()
-	t.Attr("measured", fmt.Sprintf(format, args...))
-}
-
 var (
 	scratch string          // a folder for what all tests share
 	chrome  context.Context // the browser of all tests
@@ -46,7 +40,14 @@ func TestMain(m *testing.M) {
 		}
 		defer end()
 		chrome = ctx
-		return m.Run()
+		if code := m.Run(); code != 0 || *figuresFile == "" {
+			return code
+		}
+		if err := writeFigures(*figuresFile); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
 	}())
 }
 

@@ -31,13 +31,10 @@ function makePalette() {
       choose(step)
     } else if (e.key === 'Enter') {
       e.preventDefault()
-      list.querySelector('[aria-selected="true"] :is(a, button)')?.click()
+      list.querySelector('[aria-selected="true"]')?.click()
     }
   })
-  box.addEventListener('click', e => {
-    if (e.target === box) box.close()
-    else if (e.target.closest('a')) box.close()
-  })
+  box.addEventListener('click', e => { if (e.target === box) box.close() })
   document.body.append(box)
   return box
 }
@@ -63,16 +60,26 @@ async function find(text) {
   if (turn !== asked) return
   const list = palette.querySelector('ul')
   list.replaceChildren(...found.map((f, i) => {
-    const text = [element('span', {}, f.title), element('span', { class: 'muted' }, [f.group, f.detail].filter(Boolean).join(' · '))]
-    let inside
-    if (f.post) {
-      const back = element('input', { type: 'hidden', name: 'back', value: location.pathname + location.search })
-      inside = element('form', { method: 'post', action: f.path }, back, element('button', { tabindex: '-1' }, ...text))
-    } else if (f.path) inside = element('a', { href: f.path, tabindex: '-1', 'data-confirm': f.asks ? '' : null }, ...text)
-    else inside = element('p', {}, ...text)
-    return element('li', { role: 'option', id: 'found-' + i, 'aria-selected': 'false' }, inside)
+    const option = element('li', { role: 'option', id: 'found-' + i, 'aria-selected': 'false' },
+      element('span', {}, f.title), element('span', { class: 'muted' }, [f.group, f.detail].filter(Boolean).join(' · ')))
+    if (f.path) option.addEventListener('click', e => follow(f, e.ctrlKey || e.metaKey))
+    return option
   }))
   if (found.length > 0) choose(1)
+}
+
+// follow goes where something is, or does it. An option can hold no link and no button
+// of its own: those who hear the page could not tell which of the two they are on.
+function follow(f, apart) {
+  palette.close()
+  if (f.post) {
+    const back = element('input', { name: 'back', value: location.pathname + location.search })
+    const form = element('form', { method: 'post', action: f.path, hidden: '' }, back)
+    document.body.append(form)
+    form.submit()
+  } else if (apart) open(f.path)
+  else if (f.asks) confirmAt(f.path, document.activeElement)
+  else location.href = f.path
 }
 
 document.addEventListener('click', e => {
