@@ -12,9 +12,10 @@ quick:
 check:
 	scripts/check
 
-# What a browser sees of a store with a million jobs. It needs chromium, npm, redis-server and ruby-sidekiq.
+# What a browser sees of a store with a million jobs, and docs/reference/web-checks.md anew.
+# It needs chromium, npm, redis-server and ruby-sidekiq, and a machine that does nothing else.
 check-ui:
-	go -C tools test -tags=ui -count=1 -v -timeout=60m ./browser
+	go -C tools test -tags=ui -count=1 -v -timeout=60m ./browser -bounds -figures ../../docs/reference/web-checks.md
 
 # docs/pictures anew, of a small fleet that is deployed and killed.
 screenshots:

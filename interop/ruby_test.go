@@ -3,10 +3,13 @@ package interop
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -38,6 +41,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	scratch = dir
+	// The tests wait more than they compute, so more of them run than there are processors.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		driver.stop()
 		os.RemoveAll(scratch)

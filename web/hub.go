@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,43 +65,93 @@ func (h *hub) poke() {
 type reading struct {
 	turn chan struct{}
 	used time.Time // guarded by the hub
-	at   time.Time
+	last atomic.Pointer[answer]
+}
+
+// answer is what a read has returned.
+type answer struct {
+	at   time.Time // it began
 	data any
 	err  error
 }
 
+// within reports whether a is no older than that, and nothing was changed since. nil is
+// not.
+func (a *answer) within(oldest time.Duration, changed time.Time) bool {
+	return a != nil && time.Since(a.at) < oldest && !a.at.Before(changed)
+}
+
 // read returns what a topic shows, at most as old as it may be.
-func (h *hub) read(ctx context.Context, key string) (t topic, arg string, data any, err error) {
+func (h *hub) read(ctx context.Context, key string, how patience) (t topic, arg string, data any, err error) {
 	name, arg := subject{key: key}.cut()
 	t, ok := h.ui.topics[name]
 	if !ok {
 		return t, arg, nil, fault(http.StatusNotFound, fmt.Errorf("there is no topic %q", name), "")
 	}
-	data, err = h.share(ctx, key, max(t.every, pace), func(ctx context.Context) (any, error) { return t.read(ctx, arg) })
+	data, err = h.share(ctx, key, max(t.every, pace), how, func(ctx context.Context) (any, error) { return t.read(ctx, arg) })
 	return t, arg, data, err
 }
 
+// patience is what is done where something that was read before is too old.
+type patience bool
+
+const (
+	// waiting reads it anew.
+	waiting patience = false
+	// hasty takes it once more if it is no older than twice that, and has it read anew
+	// meanwhile: a page is there at once, and is kept fresh from then on.
+	hasty patience = true
+)
+
 // share returns what read has last returned for whoever asked for the same key, unless
 // that is older than it may be or something was changed by hand since.
-func (h *hub) share(ctx context.Context, key string, oldest time.Duration, read func(context.Context) (any, error)) (data any, err error) {
+func (h *hub) share(ctx context.Context, key string, oldest time.Duration, how patience, read func(context.Context) (any, error)) (any, error) {
 	r, changed := h.reading(key)
+	if how == hasty {
+		if last := r.last.Load(); last.within(2*oldest, changed) {
+			if !last.within(oldest, changed) && len(r.turn) == 0 {
+				h.meanwhile(func(ctx context.Context) { h.share(ctx, key, oldest, waiting, read) })
+			}
+			return last.data, last.err
+		}
+	}
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if time.Since(r.at) < oldest && !r.at.Before(changed) {
-		return r.data, r.err
+	if last := r.last.Load(); last.within(oldest, changed) {
+		return last.data, last.err
 	}
 	bounded, end := context.WithTimeout(ctx, readPatience)
 	defer end()
-	at := time.Now()
-	data, err = read(bounded)
+	answer := &answer{at: time.Now()}
+	answer.data, answer.err = attempt(bounded, key, read)
 	if ctx.Err() == nil { // else it says no more than that who asked went away
-		r.at, r.data, r.err = at, data, err
+		r.last.Store(answer)
 	}
-	return data, err
+	return answer.data, answer.err
+}
+
+// attempt reads. A bug there is its error: it must not end the program that the pages are
+// mounted in.
+func attempt(ctx context.Context, key string, read func(context.Context) (any, error)) (data any, err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			data, err = nil, fmt.Errorf("web: %s: this is a bug: %v", key, bug)
+		}
+	}()
+	return read(ctx)
+}
+
+// meanwhile runs something that ends with the pages.
+func (h *hub) meanwhile(run func(context.Context)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() == nil {
+		h.performing.Go(func() { run(h.ctx) })
+	}
 }
 
 // reading returns that of a key, and when something was last changed by hand. What was
@@ -124,15 +175,9 @@ func (h *hub) reading(key string) (*reading, time.Time) {
 	return r, h.changedAt
 }
 
-// fragment is a subject as who asks sees it. A bug in a topic is its error: it must not
-// end the program that the pages are mounted in.
-func (h *hub) fragment(ctx context.Context, r *request, s subject) (f fragment, err error) {
-	defer func() {
-		if bug := recover(); bug != nil {
-			f, err = fragment{}, fmt.Errorf("web: %s: this is a bug: %v", s.key, bug)
-		}
-	}()
-	t, _, data, err := h.read(ctx, s.key)
+// fragment is a subject as who asks sees it.
+func (h *hub) fragment(ctx context.Context, r *request, s subject, how patience) (fragment, error) {
+	t, _, data, err := h.read(ctx, s.key, how)
 	if err != nil {
 		return fragment{}, err
 	}
@@ -197,7 +242,7 @@ func (h *hub) perform(ctx context.Context, r *request, s subject, a *audience) {
 		changed := h.changed
 		h.mu.Unlock()
 		began := time.Now()
-		f, err := h.fragment(ctx, r, s)
+		f, err := h.fragment(ctx, r, s, waiting)
 		if ctx.Err() != nil {
 			return
 		}

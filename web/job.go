@@ -71,7 +71,7 @@ func nearOf(e *store.Entry) string {
 func (ui *UI) job(w http.ResponseWriter, r *request) error {
 	jid := r.PathValue("jid")
 	ui.finder.hint(jid, r.FormValue("near"))
-	_, _, data, err := ui.hub.read(r.Context(), "job:"+jid)
+	_, _, data, err := ui.hub.read(r.Context(), "job:"+jid, hasty)
 	if err != nil {
 		return err
 	}

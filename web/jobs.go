@@ -151,7 +151,7 @@ func (ui *UI) jobs(w http.ResponseWriter, r *request) error {
 // list reads a page of a list, or as much of it as is found in time.
 func (ui *UI) list(r *request, v *jobsView) error {
 	if row, err := strconv.ParseInt(r.FormValue("row"), 10, 64); err == nil && v.All() {
-		if v.after, err = v.query.Seek(r.Context(), ui.recent, max(0, row-1)); err != nil {
+		if v.after, err = v.query.Seek(r.Context(), ui.atHand, max(0, row-1)); err != nil {
 			return err
 		}
 	}
@@ -167,7 +167,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 			}
 		}
 	}
-	for e, err := range v.query.Scan(ctx, ui.recent, search, &at) {
+	for e, err := range v.query.Scan(ctx, ui.atHand, search, &at) {
 		if cut = ctx.Err() != nil && r.Context().Err() == nil; cut {
 			break // time is up
 		}
@@ -184,7 +184,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 		v.Next = at.String()
 	}
 	if v.All() {
-		n, _, err := v.query.Count(r.Context(), ui.recent)
+		n, _, err := v.query.Count(r.Context(), ui.atHand)
 		if v.Of = max(n, at.Seen); v.Full && at.Seen >= v.Of {
 			v.Next, v.Full = "", false
 		}
@@ -195,7 +195,7 @@ func (ui *UI) list(r *request, v *jobsView) error {
 
 // suggest gathers names that a query may ask for.
 func (ui *UI) suggest(ctx context.Context, v *jobsView) error {
-	_, _, data, err := ui.hub.read(ctx, "failures:"+cmp.Or(v.State, "retry"))
+	_, _, data, err := ui.hub.read(ctx, "failures:"+cmp.Or(v.State, "retry"), hasty)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (ui *UI) pieceOf(w http.ResponseWriter, r *request) error {
 	if _, err := r.at(s.page); err != nil {
 		return err
 	}
-	f, err := ui.hub.fragment(r.Context(), r, s)
+	f, err := ui.hub.fragment(r.Context(), r, s, waiting)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (ui *UI) process(w http.ResponseWriter, r *request) error {
 	id := r.PathValue("id")
 	arg := asking(id, r.URL.Query(), "page")
 	// A part of a page answers nothing but that part: what is not there is found here.
-	if _, _, _, err := ui.hub.read(r.Context(), "process:"+arg); err != nil {
+	if _, _, _, err := ui.hub.read(r.Context(), "process:"+arg, hasty); err != nil {
 		return err
 	}
 	ui.render(w, r, page{Title: fleet.Short(store.Identity(id)), Tab: "/processes", Template: "process", Data: arg})

@@ -14,7 +14,7 @@ import (
 
 func (ui *UI) queue(w http.ResponseWriter, r *request) error {
 	arg := asking(r.PathValue("name"), nil)
-	if _, _, _, err := ui.hub.read(r.Context(), "queue:"+arg); err != nil {
+	if _, _, _, err := ui.hub.read(r.Context(), "queue:"+arg, hasty); err != nil {
 		return err
 	}
 	ui.render(w, r, page{Title: r.PathValue("name"), Tab: "/queues", Template: "queue", Data: arg})

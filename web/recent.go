@@ -13,26 +13,27 @@ import (
 type recent struct {
 	store.Store
 	hub *hub
+	how patience
 }
 
-// Stats are at most a second old.
+// Stats are at most a second old; two for who is hasty.
 func (r recent) Stats(ctx context.Context) (store.Stats, error) {
-	return recently(ctx, r.hub, "store.Stats", pace, r.Store.Stats)
+	return recently(ctx, r, "store.Stats", pace, r.Store.Stats)
 }
 
-// Queues are at most a second old.
+// Queues are at most a second old; two for who is hasty.
 func (r recent) Queues(ctx context.Context) ([]store.Queue, error) {
-	return recently(ctx, r.hub, "store.Queues", pace, r.Store.Queues)
+	return recently(ctx, r, "store.Queues", pace, r.Store.Queues)
 }
 
 // Processes are as old as the topics of one page may be apart: that one is gone is seen
 // as soon as it is known.
 func (r recent) Processes(ctx context.Context) ([]store.Process, error) {
-	return recently(ctx, r.hub, "store.Processes", hurry, r.Store.Processes)
+	return recently(ctx, r, "store.Processes", hurry, r.Store.Processes)
 }
 
-func recently[T any](ctx context.Context, h *hub, key string, oldest time.Duration, read func(context.Context) (T, error)) (T, error) {
-	data, err := h.share(ctx, key, oldest, func(ctx context.Context) (any, error) { return read(ctx) })
+func recently[T any](ctx context.Context, r recent, key string, oldest time.Duration, read func(context.Context) (T, error)) (T, error) {
+	data, err := r.hub.share(ctx, key, oldest, r.how, func(ctx context.Context) (any, error) { return read(ctx) })
 	known, _ := data.(T)
 	return known, err
 }

@@ -25,8 +25,9 @@ func TestRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ui := open(t, Options{})
 		counted := &countedStore{}
+		how := waiting
 		look := func() int64 {
-			st, err := recent{counted, ui.hub}.Stats(t.Context())
+			st, err := recent{counted, ui.hub, how}.Stats(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -43,6 +44,24 @@ func TestRecent(t *testing.T) {
 		time.Sleep(pace)
 		if n := look(); n != 3 {
 			t.Errorf("what it shows is older than %v", pace)
+		}
+		how = hasty
+		time.Sleep(pace)
+		if n := look(); n != 3 {
+			t.Errorf("who is hasty waits for a read")
+		}
+		synctest.Wait()
+		if n := look(); n != 4 {
+			t.Errorf("what was too old was not read meanwhile")
+		}
+		time.Sleep(2 * pace)
+		if n := look(); n != 5 {
+			t.Errorf("who is hasty is shown what is older than %v", 2*pace)
+		}
+		time.Sleep(time.Millisecond)
+		ui.hub.poke()
+		if n := look(); n != 6 {
+			t.Errorf("who is hasty does not see a change by hand")
 		}
 	})
 }

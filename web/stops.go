@@ -165,7 +165,7 @@ func takesPart(r *fleet.Rollout, id string) bool {
 
 func (ui *UI) stop(w http.ResponseWriter, r *request) error {
 	arg := asking(r.PathValue("id"), r.URL.Query(), "fate", "page")
-	_, _, data, err := ui.hub.read(r.Context(), "stop:"+arg)
+	_, _, data, err := ui.hub.read(r.Context(), "stop:"+arg, hasty)
 	if err != nil {
 		return err
 	}

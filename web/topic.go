@@ -54,7 +54,7 @@ func (v *view) Live(name string, arg ...string) (template.HTML, error) {
 	if len(arg) > 0 && arg[0] != "" {
 		s.key += ":" + arg[0]
 	}
-	f, err := v.ui.hub.fragment(v.Context(), v.request, s)
+	f, err := v.ui.hub.fragment(v.Context(), v.request, s, hasty)
 	if err != nil {
 		return "", err
 	}

@@ -22,7 +22,8 @@ type UI struct {
 	topics map[string]topic // by name
 	tabs   []tab
 	hub    *hub
-	recent store.Store // what may be shared of it, for pages that only show it
+	recent store.Store // for topics, which show what all who look may share
+	atHand store.Store // for pages, which show at once what is there
 	finder *jobFinder
 	bulk   *bulkRuns
 }
@@ -44,7 +45,7 @@ func New(client *ebb.Client, opt Options) (*UI, error) {
 		ui.opt.Title, _ = os.Hostname() // without one there is just no title
 	}
 	ui.hub = newHub(ui)
-	ui.recent = recent{ui.store, ui.hub}
+	ui.recent, ui.atHand = recent{ui.store, ui.hub, waiting}, recent{ui.store, ui.hub, hasty}
 	ui.routes()
 	ui.tabs = ui.present()
 	return ui, nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +47,8 @@ func (t tests) Run() int {
 		var remove func()
 		if remove, err = plain(); err == nil {
 			defer remove()
+			// The tests wait more than they compute, so more of them run than there are processors.
+			flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 			return t.M.Run()
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +41,8 @@ type spec struct {
 func TestMain(m *testing.M) {
 	v, isChild := os.LookupEnv(variable)
 	if !isChild {
+		// The tests wait more than they compute, so more of them run than there are processors.
+		flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 		goleak.VerifyTestMain(m)
 		return
 	}

@@ -3,9 +3,12 @@ package faulttest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +24,8 @@ import (
 
 func TestMain(m *testing.M) {
 	asRemote() // in which case it does not return
+	// The tests wait more than they compute, so more of them run than there are processors.
+	flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	goleak.VerifyTestMain(m)
 }
 

@@ -240,6 +240,9 @@ func (s *Server) Try(args ...string) (string, error) {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{s.Addr}, Password: s.password,
 		ForceSingleClient: true, DisableCache: true, DisableRetry: true, PipelineMultiplex: -1,
+		// One command needs none of the megabyte that a connection has by default, and
+		// tests ask thousands of times.
+		RingScaleEachConn: 1, ReadBufferEachConn: 4 << 10, WriteBufferEachConn: 4 << 10,
 	})
 	if err != nil {
 		return "", err
@@ -349,10 +352,12 @@ func (s *Server) signal(sig syscall.Signal) {
 
 func (s *Server) await(what string, ready func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(readyWithin); !ready(); time.Sleep(5 * time.Millisecond) {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(readyWithin); !ready(); pause = min(2*pause, 50*time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("redistest: no %s within %v\n%s", what, readyWithin, s.log())
 		}
+		time.Sleep(pause)
 	}
 }
 

@@ -1,7 +1,10 @@
 package redisstore_test
 
 import (
+	"flag"
 	"runtime"
+	"strconv"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,7 +15,11 @@ import (
 	"github.com/ebbjobs/ebb/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests wait more than they compute, so more of them run than there are processors.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	goleak.VerifyTestMain(m)
+}
 
 func open(t *testing.T, url string) *redisstore.Store {
 	t.Helper()
@@ -25,19 +32,18 @@ func open(t *testing.T, url string) *redisstore.Store {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for layout, options := range serversOf {
 		t.Run(layout, func(t *testing.T) {
+			t.Parallel()
 			// A cluster takes two seconds to start, so tests hand their server on.
-			servers := make(chan *redistest.Server, max(2, runtime.GOMAXPROCS(0)))
-			for range cap(servers) {
-				servers <- redistest.Start(t, options...)
-			}
+			servers := pool{t: t, options: options}
 			storetest.Run(t, func(t *testing.T) storetest.Instance {
-				server := <-servers
+				server := servers.take()
 				t.Cleanup(func() {
 					server.Do("FLUSHALL")
 					server.Do("SCRIPT", "FLUSH")
-					servers <- server
+					servers.put(server)
 				})
 				url := server.URL() + "?layout=" + layout
 				return storetest.Instance{
@@ -52,4 +58,32 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// pool is servers that run until t ends.
+type pool struct {
+	t       *testing.T
+	options []redistest.Option
+
+	mu   sync.Mutex
+	idle []*redistest.Server
+}
+
+// take returns one that nobody uses, and starts it if there is none.
+func (p *pool) take() *redistest.Server {
+	p.mu.Lock()
+	if last := len(p.idle) - 1; last >= 0 {
+		defer p.mu.Unlock()
+		server := p.idle[last]
+		p.idle = p.idle[:last]
+		return server
+	}
+	p.mu.Unlock()
+	return redistest.Start(p.t, p.options...)
+}
+
+func (p *pool) put(server *redistest.Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, server)
 }

@@ -86,20 +86,23 @@ func (s *suite) equal(got, want any) {
 	}
 }
 
-// eventually polls until ok. A store's clock that is moved by hand moves on
-// meanwhile, but not so far that a long lease would end.
+// eventually polls until ok, less often as real time goes by. A store's clock that is
+// moved by hand moves on meanwhile, but not so far that a long lease would end.
 func (s *suite) eventually(what string, ok func() bool) {
 	s.Helper()
-	passed := time.Duration(0)
+	passed, pause := time.Duration(0), time.Millisecond
 	for deadline := time.Now().Add(patience); !ok(); {
 		if time.Now().After(deadline) {
 			s.Fatalf("did not happen in %v: %s", patience, what)
 		}
-		if s.Pass != nil && passed < aliveFor/20 {
+		switch {
+		case s.Pass == nil:
+			pause = min(2*pause, moment)
+		case passed < aliveFor/20:
 			s.Pass(s.Tick)
 			passed += s.Tick
 		}
-		<-time.After(2 * time.Millisecond)
+		<-time.After(pause)
 	}
 }
 

@@ -27,7 +27,9 @@ func (l *large) forms(b *tab, root string) (all []form) {
 	for _, page := range pages {
 		b.visit(l.at(root, page.path))
 		for _, f := range evaluate[[]form](b, `[...document.querySelectorAll("form[method=post]")].flatMap(f =>
-			[f, ...f.querySelectorAll("button[formaction]")].map(e => ({path: new URL(e.formAction || e.action).pathname, body: new URLSearchParams(new FormData(f)).toString()})))`) {
+			[...f.elements].filter(e => e.type === "submit").map(e => ({
+				path: new URL(e.hasAttribute("formaction") ? e.formAction : f.action).pathname,
+				body: new URLSearchParams(new FormData(f, e)).toString()})))`) {
 			if key := one.ReplaceAllString(f.Path, "/x$2"); !seen[key] {
 				seen[key] = true
 				all = append(all, f)
@@ -50,6 +52,9 @@ func routes(t *testing.T) (all []form) {
 		t.Fatal("no source of the pages: ", err)
 	}
 	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -89,9 +94,19 @@ func authority(t *testing.T, l *large, s *site) {
 	people := filepath.Join(t.TempDir(), "people")
 	l.must(os.WriteFile(people, []byte("vera:viewer:secret\n"), 0o600))
 	watched, frozen := serve(t, l.redis.URL(), "--auth", "basic:"+people), serve(t, l.redis.URL(), "--read-only")
-	all := slices.Concat(l.forms(newTab(t), s.root), routes(t))
+	offered, named := l.forms(newTab(t), s.root), routes(t)
+	post := func(root string, f form, edit func(*http.Request)) int {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", root+f.Path, strings.NewReader(f.Body))
+		l.must(err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		edit(r)
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		l.must(err)
+		answer.Body.Close()
+		return answer.StatusCode
+	}
 	before := l.state()
-	for _, f := range all {
+	for _, f := range slices.Concat(offered, named) {
 		for _, c := range []struct {
 			who  string
 			root string
@@ -103,20 +118,18 @@ func authority(t *testing.T, l *large, s *site) {
 			{"a viewer", watched.root, http.StatusForbidden, func(r *http.Request) { r.SetBasicAuth("vera", "secret") }},
 			{"read-only", frozen.root, http.StatusMethodNotAllowed, func(r *http.Request) {}},
 		} {
-			r, err := http.NewRequestWithContext(t.Context(), "POST", c.root+f.Path, strings.NewReader(f.Body))
-			l.must(err)
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			c.edit(r)
-			answer, err := http.DefaultTransport.RoundTrip(r)
-			l.must(err)
-			answer.Body.Close()
-			if answer.StatusCode != c.want {
-				t.Errorf("POST %s: %s gets %s, want %d", f.Path, c.who, answer.Status, c.want)
+			if got := post(c.root, f, c.edit); got != c.want {
+				t.Errorf("POST %s: %s gets %d, want %d", f.Path, c.who, got, c.want)
 			}
 		}
 	}
 	if after := l.state(); after != before {
 		t.Errorf("something has changed:\nbefore: %s\nafter:  %s", before, after)
 	}
-	measured(t, "%d changes: 403 for two kinds of foreign pages, 403 for a viewer, 405 read-only, and nothing changed", len(all))
+	for _, verb := range []string{"pause", "resume"} { // the forms are no mere dummies
+		if got := post(s.root, form{Path: "/queues/queue-0007/" + verb}, func(*http.Request) {}); got != http.StatusSeeOther || l.state() == before {
+			t.Errorf("who may %s a queue gets %d, and it makes no difference", verb, got)
+		}
+	}
+	measured(t, "%d forms and %d routes: 403 for two kinds of foreign pages, 403 for a viewer, 405 read-only, and nothing changed", len(offered), len(named))
 }

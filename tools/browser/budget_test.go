@@ -36,7 +36,7 @@ func zipped(t testing.TB, address string) int {
 
 // Pages ask for little, and the program carries little for them.
 func budgets(t *testing.T, l *large, s *site) {
-	const scriptMost, styleMost, listMost, requestsMost, programMost = 24 << 10, 16 << 10, 60 << 10, 4, 400 << 10
+	const scriptMost, styleMost, listMost, requestsMost, programMost = 24 << 10, 16 << 10, 60 << 10, 4, 640 << 10
 	b := newTab(t)
 	b.visit(l.at(s.root, "/jobs?state=retry"))
 	scripts, styles := 0, 0

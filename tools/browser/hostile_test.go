@@ -39,7 +39,7 @@ func hostile(t *testing.T, l *large, s *site) {
 		path string
 		want []string
 	}{
-		{"/jobs?state=dead", []string{"<script>window.attacked", "LongJob", "BytesJob"}},
+		{"/jobs?state=dead&order=newest", []string{"<script>window.attacked", "LongJob", "BytesJob", longNumber, "gnp.exe", "its payload cannot be read"}},
 		{"/jobs/" + bad(0), []string{attack}},
 		{"/jobs/" + bad(1), []string{"long long long"}},
 		{"/jobs/" + bad(2), []string{"caf"}},

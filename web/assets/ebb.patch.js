@@ -11,18 +11,24 @@ onPage(root => {
   for (const row of root.querySelectorAll('[data-key]')) if (!sent.has(row)) sent.set(row, signature(row))
 })
 
-function selected(node) {
-  const s = getSelection()
-  return !!s && !s.isCollapsed && s.containsNode(node, true)
+const openThings = 'details[open], dialog[open], [popover]:popover-open'
+
+// Where the reader has a hand before a piece changes: focus, pointer and selection. To
+// ask in between would have the browser lay out the page anew for each row.
+let focused, pointed, chosen
+function feel() {
+  const { activeElement, body } = document, selection = getSelection()
+  focused = activeElement === body ? null : activeElement
+  pointed = [...document.querySelectorAll(':hover')].at(-1)
+  chosen = selection && !selection.isCollapsed ? selection.getRangeAt(0) : null
 }
 
-const openThings = 'details[open], dialog[open], [popover]:popover-open'
+const selected = node => !!chosen?.intersectsNode(node)
 
 // held reports whether the reader has a hand on an element: focus, pointer, a selection,
 // or something opened in it.
 function held(e) {
-  const focus = document.activeElement
-  return focus && focus !== document.body && e.contains(focus) || e.matches(':hover') || selected(e) ||
+  return focused && e.contains(focused) || pointed && e.contains(pointed) || selected(e) ||
     e.matches(openThings) || !!e.querySelector(openThings)
 }
 
@@ -147,6 +153,7 @@ function show(live, html) {
   const first = live.querySelector(':scope > [data-ours]')
   const next = document.createElement('div')
   next.append(markup(html))
+  feel()
   const whole = morphChildren(live, next)
   if (first && !live.contains(first)) live.prepend(first)
   if (whole) due.delete(live)
