@@ -98,8 +98,8 @@ type patience bool
 const (
 	// waiting reads it anew.
 	waiting patience = false
-	// hasty takes it once more if it is no older than twice that, and has it read anew
-	// meanwhile: a page is there at once, and is kept fresh from then on.
+	// hasty takes it once more if it is too old by less than a second, and has it read
+	// anew meanwhile: a page is there at once, and is kept fresh from then on.
 	hasty patience = true
 )
 
@@ -108,7 +108,7 @@ const (
 func (h *hub) share(ctx context.Context, key string, oldest time.Duration, how patience, read func(context.Context) (any, error)) (any, error) {
 	r, changed := h.reading(key)
 	if how == hasty {
-		if last := r.last.Load(); last.within(2*oldest, changed) {
+		if last := r.last.Load(); last.within(oldest+pace, changed) {
 			if !last.within(oldest, changed) && len(r.turn) == 0 {
 				h.meanwhile(func(ctx context.Context) { h.share(ctx, key, oldest, waiting, read) })
 			}

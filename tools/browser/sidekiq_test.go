@@ -30,13 +30,17 @@ func TestSidekiq(t *testing.T) {
 	l.pour(l.fillQueues)
 	theirs, s := l.ruby(t), serve(t, l.redis.URL())
 	ours, ruby := newTab(t), newTab(t)
-	agree := func(when string) (counts map[string]int) {
+	// Our page is open all the while: what others do comes to it by itself.
+	ours.visit(s.root + "/jobs")
+	agree := func(when string, retries int) (counts map[string]int) {
 		t.Helper()
 		var stats struct{ Sidekiq map[string]float64 }
 		_, body := get(t, theirs+"/stats")
 		l.must(json.Unmarshal(body, &stats))
-		ours.visit(s.root + "/jobs")
-		counts = ours.counts()
+		l.await("sight of it in our page "+when, func() bool {
+			counts = ours.counts()
+			return counts["retry"] == retries
+		})
 		for ourName, theirName := range map[string]string{"waiting": "enqueued", "scheduled": "scheduled", "retry": "retries", "dead": "dead"} {
 			if n, ok := counts[ourName]; !ok || n != int(stats.Sidekiq[theirName]) {
 				t.Errorf("%s: %d %s in Sidekiq's pages, %d %s in ours: %v", when, int(stats.Sidekiq[theirName]), theirName, n, ourName, counts)
@@ -44,13 +48,13 @@ func TestSidekiq(t *testing.T) {
 		}
 		return counts
 	}
-	first := agree("at first")
+	first := agree("at first", 1_000)
 
 	ruby.visit(theirs + "/retries")
 	evaluate[string](ruby, `window.confirm = () => true; const boxes = [...document.querySelectorAll("input[name='key[]']")]; boxes[0].checked = boxes[1].checked = true; ""`)
 	evaluate[string](ruby, `document.querySelector("input[name=retry]").click(); ""`)
 	l.await("retry by Sidekiq's pages", func() bool { return l.redis.Do("ZCARD", "retry") == "998" })
-	second := agree("after a retry in Sidekiq's pages")
+	second := agree("after a retry in Sidekiq's pages", 998)
 	if second["retry"] != first["retry"]-2 || second["waiting"] != first["waiting"]+2 {
 		t.Errorf("two were retried in Sidekiq's pages: before %v, after %v", first, second)
 	}
@@ -64,7 +68,8 @@ func TestSidekiq(t *testing.T) {
 	if left := l.redis.Do("ZCARD", "retry"); left != "997" {
 		t.Errorf("after a burial in ours %s are in retry", left)
 	}
-	third := agree("after a burial in ours")
+	ours.visit(s.root + "/jobs")
+	third := agree("after a burial in ours", 997)
 	if third["dead"] != second["dead"]+1 {
 		t.Errorf("one was buried in our pages: before %v, after %v", second, third)
 	}
