@@ -3,18 +3,16 @@ package interop
 import (
 	"bufio"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/internal/redistest"
 )
 
@@ -41,8 +39,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	scratch = dir
-	// The tests wait more than they compute, so more of them run than there are processors.
-	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	parallel.Tests(4)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		driver.stop()
 		os.RemoveAll(scratch)

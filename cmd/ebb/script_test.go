@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ebbjobs/ebb/internal/command"
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/storeurl"
@@ -47,8 +47,7 @@ func (t tests) Run() int {
 		var remove func()
 		if remove, err = plain(); err == nil {
 			defer remove()
-			// The tests wait more than they compute, so more of them run than there are processors.
-			flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+			parallel.Tests(4)
 			return t.M.Run()
 		}
 	}

@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ebbjobs/ebb"
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/storeurl"
 )
@@ -41,8 +40,7 @@ type spec struct {
 func TestMain(m *testing.M) {
 	v, isChild := os.LookupEnv(variable)
 	if !isChild {
-		// The tests wait more than they compute, so more of them run than there are processors.
-		flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+		parallel.Tests(4)
 		goleak.VerifyTestMain(m)
 		return
 	}

@@ -3,12 +3,9 @@ package faulttest
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ebbjobs/ebb"
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/store"
 	_ "github.com/ebbjobs/ebb/store/storeurl"
@@ -24,8 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	asRemote() // in which case it does not return
-	// The tests wait more than they compute, so more of them run than there are processors.
-	flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	parallel.Tests(2)
 	goleak.VerifyTestMain(m)
 }
 

@@ -1,14 +1,12 @@
 package redisstore_test
 
 import (
-	"flag"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/internal/redistest"
 	"github.com/ebbjobs/ebb/store"
 	"github.com/ebbjobs/ebb/store/redisstore"
@@ -16,8 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The tests wait more than they compute, so more of them run than there are processors.
-	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	parallel.Tests(4)
 	goleak.VerifyTestMain(m)
 }
 

@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ebbjobs/ebb/internal/parallel"
 	"github.com/ebbjobs/ebb/store"
 )
 
@@ -34,8 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	// The tests wait more than they compute, so more of them run than there are processors.
-	flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	parallel.Tests(2)
 	goleak.VerifyTestMain(m)
 }
 

@@ -242,7 +242,7 @@ func nothing(t *testing.T) (all []view) {
 // excuse forgets complaints of what was asked for, such as a page that is not there.
 func (b *tab) excuse(about string) {
 	b.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.After(patience)
 	for {
 		b.mu.Lock()
 		before := len(b.wrong)
@@ -252,10 +252,11 @@ func (b *tab) excuse(about string) {
 		if excused {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-b.complained:
+		case <-deadline:
 			b.Errorf("the browser does not complain of %s", about)
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }

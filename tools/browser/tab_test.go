@@ -76,6 +76,8 @@ type tab struct {
 	mu     sync.Mutex
 	origin string // where all requests have to go
 	wrong  []string
+	// complained has something in it when wrong has grown.
+	complained chan struct{}
 }
 
 // plain is how most people look at most pages.
@@ -91,7 +93,7 @@ func open(t testing.TB, in context.Context, options ...chromedp.ContextOption) *
 	t.Helper()
 	ctx, end := chromedp.NewContext(in, options...)
 	t.Cleanup(end)
-	b := &tab{TB: t, ctx: ctx}
+	b := &tab{TB: t, ctx: ctx, complained: make(chan struct{}, 1)}
 	if err := chromedp.Do(ctx); err != nil { // a deadline on the first action would be the tab's own
 		t.Fatal(err)
 	}
@@ -113,7 +115,13 @@ func newTab(t testing.TB) *tab {
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	complain := func(format string, args ...any) { b.wrong = append(b.wrong, fmt.Sprintf(format, args...)) }
+	complain := func(format string, args ...any) {
+		b.wrong = append(b.wrong, fmt.Sprintf(format, args...))
+		select {
+		case b.complained <- struct{}{}:
+		default: // nobody has looked yet
+		}
+	}
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
