@@ -265,6 +265,33 @@ func TestManyGuards(t *testing.T) {
 	w.says(processes, `msg="process vanished" `)
 }
 
+// stopping is a store whose guard is stopped as it puts something back.
+type stopping struct {
+	Store
+	stop func()
+}
+
+func (s stopping) PutBack(ctx context.Context, g store.Salvage, settled ...store.Token) (int, bool, error) {
+	s.stop()
+	return s.Store.PutBack(ctx, g, settled...)
+}
+
+func TestStoppedGuardTells(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.beat(one, false, "a", "b")
+	w.look()
+	w.vanish(one)
+	ctx, stop := context.WithCancel(w.Context())
+	if _, err := w.newGuard(stopping{w.store, stop}).Look(ctx); err != nil {
+		t.Error(err)
+	}
+	w.says(1, `msg="process vanished"`)
+	if got := jids(w.waiting()); got != "a b" {
+		t.Errorf("waiting: %s", got)
+	}
+}
+
 // flaky is a store that is away at times.
 type flaky struct {
 	Store

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ebbjobs/ebb/internal/rescue"
 	"github.com/ebbjobs/ebb/store"
@@ -14,6 +15,10 @@ import (
 // ends is how many jobs at either end of a queue are looked at. A process that must stop
 // puts its jobs at the front, and one that it can resume at the back.
 const ends = 100
+
+// answerWithin is how long the store may take to put back the jobs of one process. A
+// guard that is stopped meanwhile ends that much later at most.
+const answerWithin = 3 * time.Second
 
 // putBack puts back what lost processes ran, judged as a rescue judges what ebb's own
 // processes held.
@@ -83,6 +88,9 @@ func (g *Guard) putBackOf(ctx context.Context, judge *rescue.Judge, p store.Ruby
 	if len(p.Lost.Jobs) == 0 && gone.Last.State == "quiet" {
 		s.Report = nil // its last beat came after its goodbye
 	}
+	// What was moved is told, also by a guard that is being stopped.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	defer cancel()
 	moved, last, err := g.Store.PutBack(ctx, s, settled...)
 	if err != nil || moved == 0 && !last {
 		return nil, err // another guard has seen to it, or it is back

@@ -112,7 +112,12 @@ func Start(t testing.TB, options ...Option) *Server {
 		option(s)
 	}
 	t.Cleanup(func() { s.end(syscall.SIGKILL) })
-	s.run()
+	for taken := 0; !s.run(); taken++ {
+		if taken == 10 {
+			t.Fatalf("redistest: no port that is free stays so:\n%s", s.log())
+		}
+		s.Addr = freeAddr(t)
+	}
 	if s.cluster {
 		join(s)
 	}
@@ -213,7 +218,9 @@ func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Stop()
-	s.run()
+	if !s.run() {
+		s.t.Fatalf("redistest: %s was taken meanwhile:\n%s", s.Addr, s.log())
+	}
 }
 
 // Pause freezes the server: connections stay, nothing answers.
@@ -281,8 +288,9 @@ func text(m rueidis.RedisMessage) string {
 	return fmt.Sprint(m.ToAny())
 }
 
-// run starts the process and waits until it answers.
-func (s *Server) run() {
+// run starts the process and waits until it answers. It reports false if somebody
+// else has its port.
+func (s *Server) run() (mine bool) {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(s.Addr)
 	args := append(s.config, "--bind", host, "--port", port, "--dir", s.Dir, "--daemonize", "no")
@@ -310,15 +318,20 @@ func (s *Server) run() {
 	if err != nil {
 		s.t.Fatalf("redistest: start %s: %v", s.binary, err)
 	}
+	mine = true
 	s.await("answer on "+s.Addr, func() bool {
 		select {
 		case <-exited:
-			s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.log())
+			if mine = !strings.Contains(s.log(), "Address already in use"); mine {
+				s.t.Fatalf("redistest: %s ended at once:\n%s", s.binary, s.log())
+			}
+			return true
 		default:
 		}
-		_, err := s.Try("PING")
-		return err == nil
+		info, _ := s.Try("INFO", "server") // of whoever has the port
+		return strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r\n", cmd.Process.Pid))
 	})
+	return mine
 }
 
 // end signals the process and waits; it reports whether the process is gone.
@@ -372,8 +385,8 @@ func (s *Server) log() string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-// freeAddr asks the kernel for a free port. Another process may take it before
-// the server does; then the server ends at once and its output says so.
+// freeAddr asks the kernel for a free port. Another process may take it before the
+// server does, and so may a connection that goes out from it.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -105,3 +105,15 @@ func TestSentinel(t *testing.T) {
 		return strings.Contains(sentinel.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"), port)
 	})
 }
+
+// A port that somebody else has taken is no server of ours, be it a server as well.
+func TestTakenPort(t *testing.T) {
+	t.Parallel()
+	theirs := Start(t)
+	ours := Start(t)
+	ours.Stop()
+	ours.Addr = theirs.Addr
+	if ours.run() {
+		t.Error("it takes another server for its own")
+	}
+}
