@@ -58,6 +58,19 @@ func (v *view) Site() string { return v.ui.opt.Title }
 // Env is where the jobs run.
 func (r *request) Env() Env { return r.ui.opt.Env }
 
+// preferences are what readers may prefer that shows in the first frame, by its name in
+// a cookie. Nothing else of a cookie is trusted.
+var preferences = map[string][]string{"theme": {"light", "dark"}, "density": {"compact"}, "clock": {"local", "utc"}}
+
+// Preference is what the reader prefers, or empty.
+func (r *request) Preference(name string) string {
+	c, err := r.Cookie("ebb." + name)
+	if err != nil || !slices.Contains(preferences[name], c.Value) {
+		return ""
+	}
+	return c.Value
+}
+
 // Base is the path before all others.
 func (r *request) Base() string { return r.base }
 

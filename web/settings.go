@@ -13,7 +13,7 @@ import (
 func (ui *UI) settingsRoutes() { ui.get("GET /settings", ui.settings) }
 
 // settingsPage is what this ebb web is. What a reader prefers is not here: it stays in
-// their browser.
+// cookies of their browser.
 type settingsPage struct {
 	Version  string
 	Store    store.Description

@@ -21,6 +21,25 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestPreferences(t *testing.T) {
+	t.Parallel()
+	ui := open(t, Options{})
+	for cookie, want := range map[string]string{
+		"":                                      `">`,
+		"ebb.theme=dark":                        `" data-theme="dark">`,
+		"ebb.clock=utc; ebb.density=compact":    `" data-density="compact" data-clock="utc">`,
+		"ebb.theme=dark; ebb.theme=light":       `" data-theme="dark">`, // the longer path comes first
+		`ebb.theme=dark"onload=1; ebb.keys=off`: `">`,
+	} {
+		body := ask(ui, "GET", "/settings", func(r *http.Request) { r.Header.Set("Cookie", cookie) }).Body.String()
+		_, tag, _ := strings.Cut(body, "data-assets=")
+		tag, _, _ = strings.Cut(tag, "\n")
+		if _, rest, _ := strings.Cut(strings.Trim(tag, `"`), `"`); `"`+rest != want {
+			t.Errorf("with %q the page begins with %s", cookie, tag)
+		}
+	}
+}
+
 func TestIsTight(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -180,6 +180,16 @@ func below(t *testing.T, l *large, s *site) {
 			}
 		}
 	}
+	// What a reader prefers is there from the first frame on, and for no other site.
+	b.visit(p.root + "/queues")
+	b.key("t")
+	b.key("t")
+	for at, want := range map[string]string{p.root + "/stops": "dark", trusting.root + "/stops": ""} {
+		b.visit(at)
+		if got := evaluate[string](b, `document.documentElement.dataset.theme ?? ""`); got != want {
+			t.Errorf("dark is preferred below %s, and %s is %q", prefix, at, got)
+		}
+	}
 	measured(t, "%d links and forms of %d pages stay below %s", seen, len(pages), prefix)
 }
 

@@ -17,17 +17,19 @@ function onPage(start) { starts.push(start) }
 function startAll(root) { for (const start of starts) start(root) }
 queueMicrotask(() => startAll(document))
 
-// What the reader prefers stays in this browser.
+// What the reader prefers is kept in cookies: the server writes what the first frame needs
+// into the page.
 function preference(name) {
-  try { return localStorage.getItem('ebb.' + name) } catch { return null }
+  try { return document.cookie.match(`(?:^|; )ebb\\.${name}=([a-z]+)`)?.[1] ?? null } catch { return null }
 }
 function prefer(name, value) {
   try {
-    if (value) localStorage.setItem('ebb.' + name, value)
-    else localStorage.removeItem('ebb.' + name)
+    const secure = location.protocol === 'https:' ? '; secure' : ''
+    document.cookie = `ebb.${name}=${value ?? ''}; path=${base || '/'}; max-age=${value ? 365 * 86400 : 0}; samesite=lax${secure}`
   } catch { /* it lasts for this page alone */ }
-  globalThis.wear()
-  if (value) document.documentElement.dataset[name] = value
+  const { dataset } = document.documentElement
+  if (value) dataset[name] = value
+  else delete dataset[name]
   tick()
 }
 
