@@ -182,6 +182,7 @@ func below(t *testing.T, l *large, s *site) {
 	}
 	// What a reader prefers is there from the first frame on, and for no other site.
 	b.visit(p.root + "/queues")
+	b.ready(`true`)
 	b.key("t")
 	b.key("t")
 	for at, want := range map[string]string{p.root + "/stops": "dark", trusting.root + "/stops": ""} {
