@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -65,10 +66,18 @@ func writeFigures(file string) error {
 	fmt.Fprintf(&page, figuresHead, time.Now().Format(time.DateOnly), of[0], of[3], of[1], redis)
 	slices.SortStableFunc(figures.all, func(a, b figure) int { return strings.Compare(a.test, b.test) })
 	for _, f := range figures.all {
-		name := strings.NewReplacer("_", " ", "TestLarge/", "").Replace(f.test)
-		fmt.Fprintf(&page, "| %s | %s |\n", name, strings.ReplaceAll(f.text, "|", "\\|"))
+		fmt.Fprintf(&page, "| %s | %s |\n", words(f.test), strings.ReplaceAll(f.text, "|", "\\|"))
 	}
 	return os.WriteFile(file, []byte(page.String()), 0o644)
+}
+
+var hump = regexp.MustCompile(`[A-Z]`)
+
+// words are the name of a test as a person would write it.
+func words(test string) string {
+	test = strings.TrimPrefix(strings.TrimPrefix(test, "TestLarge/"), "Test")
+	test = hump.ReplaceAllStringFunc(test, func(c string) string { return " " + strings.ToLower(c) })
+	return strings.NewReplacer("_", " ", "//", ": /").Replace(strings.TrimSpace(test))
 }
 
 const figuresHead = `# What a browser sees of the pages
@@ -76,7 +85,8 @@ const figuresHead = `# What a browser sees of the pages
 Measured on %s at commit %s by ` + "`make check-ui`" + `, which writes this page: %s cores of a
 shared virtual machine, %s, %s. The store has a million retries, 1,000 queues, and 200 processes that run 5,000
 jobs; crews of processes that are stopped and killed have a store of their own. CI runs the same checks and holds them to
-everything but the times, which depend on the machine.
+everything but the times, which depend on the machine: for those it says here what was wanted.
+Other machines share the processor, so that times are those of the best of a few rounds.
 
 | check | measured |
 |---|---|

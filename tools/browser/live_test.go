@@ -69,7 +69,7 @@ func tabs(t *testing.T, l *large, s *site) {
 		}
 		return quantile(took, 0.5)
 	}, bound)
-	measured(t, "%d windows share %d stream; what is done in one is seen in all others within %s (median of 8)", windows, now, ms(took))
+	measured(t, "%d windows share %d stream; what is done in one is seen in all others within %s (median of 8), wanted %s", windows, now, ms(took), ms(bound))
 	atMost(t, "the median time until all others show it", took, bound)
 	for _, b := range all {
 		b.quiet("a window")

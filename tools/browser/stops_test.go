@@ -242,7 +242,7 @@ func TestBarAppears(t *testing.T) {
 		w.end(syscall.SIGTERM)
 		return seen
 	}, bound)
-	measured(t, "the bar tells of a process that falls quiet within %s", ms(took))
+	measured(t, "the bar tells of a process that falls quiet within %s, wanted %s", ms(took), ms(bound))
 	atMost(t, "the time until the bar is there", took, bound)
 }
 
