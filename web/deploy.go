@@ -12,6 +12,9 @@ import (
 )
 
 const (
+	// deployPace is how often it is read at most: who falls quiet is to be seen within a
+	// second, and the way to the screen takes some of it.
+	deployPace = 700 * time.Millisecond
 	// afterglow is how long a stop that is over stays on every page.
 	afterglow = 5 * time.Minute
 	// longestStop is how far back a stop that is under way may have begun.

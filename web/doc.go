@@ -9,6 +9,6 @@
 // and quick to move about in. Nothing is loaded from elsewhere, and the policy that
 // goes with every answer allows no more than that.
 //
-// What a page shows that may change by itself is a topic: it is read from the store at
-// most once a second however many people look, and not at all when nobody does.
+// What a page shows that may change by itself is a topic: it is read from the store about
+// once a second however many people look, and not at all when nobody does.
 package web

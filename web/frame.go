@@ -107,7 +107,7 @@ func (v *view) Toast() *toast {
 }
 
 func (ui *UI) frameRoutes() {
-	ui.topics["deploy"] = topic{page: "deploy", read: ui.readDeploy}
+	ui.topics["deploy"] = topic{page: "deploy", every: deployPace, read: ui.readDeploy}
 	ui.get("GET /find", ui.find)
 	ui.get("GET /more", func(w http.ResponseWriter, r *request) error {
 		ui.render(w, r, page{Title: "More", Tab: "/more", Template: "more"})

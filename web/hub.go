@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,8 +22,8 @@ const (
 	forget = 10 * time.Second
 )
 
-// hub reads each topic from the store at most once a second, however many ask, and not
-// at all while nobody does.
+// hub reads each topic from the store no more often than it says, however many ask, and
+// not at all while nobody does.
 type hub struct {
 	ui         *UI
 	ctx        context.Context // ends with the pages
@@ -88,7 +89,7 @@ func (h *hub) read(ctx context.Context, key string, how patience) (t topic, arg 
 	if !ok {
 		return t, arg, nil, fault(http.StatusNotFound, fmt.Errorf("there is no topic %q", name), "")
 	}
-	data, err = h.share(ctx, key, max(t.every, pace), how, func(ctx context.Context) (any, error) { return t.read(ctx, arg) })
+	data, err = h.share(ctx, key, cmp.Or(t.every, pace), how, func(ctx context.Context) (any, error) { return t.read(ctx, arg) })
 	return t, arg, data, err
 }
 
@@ -236,7 +237,7 @@ func (h *hub) watch(r *request, s subject, w *watcher) (leave func(), ok bool) {
 // perform reads and draws a show, and tells all who watch of what has changed.
 func (h *hub) perform(ctx context.Context, r *request, s subject, a *audience) {
 	name, _ := s.cut()
-	every := max(h.ui.topics[name].every, pace)
+	every := cmp.Or(h.ui.topics[name].every, pace)
 	for {
 		h.mu.Lock()
 		changed := h.changed
