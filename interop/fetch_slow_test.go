@@ -75,7 +75,7 @@ func TestKilledRubiesLoseNothing(t *testing.T) {
 	}
 	for range kills {
 		p.await("the rescue of the last one", func() bool { return len(p.holders()) == 2 })
-		moment := len(ended()) + rand.IntN(jobs/kills/2)
+		moment := min(len(ended())+rand.IntN(jobs/kills/2), jobs)
 		p.await("some jobs", func() bool { return len(ended()) >= moment })
 		i := rand.IntN(2)
 		kill(t, workers[i])

@@ -64,6 +64,9 @@ func (t tests) Run() int {
 //	signal NAME &PROGRAM   send a signal to a program in the background
 //	await FILE TEXT        wait until a file holds a text
 //	meddle QUERY ARGS…     change EBB_STORE past ebb: by SQL, or by a command of Redis
+//
+// What has a ttyout after it sleeps for a moment at its end: testscript closes the
+// terminal as soon as the program ends, read or not.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{

@@ -84,7 +84,7 @@ module Ebb
       end
 
       def rescue_jobs(id, lease, queues, jobs, ending, report, now)
-        args = ["0", "", queues.size, *queues, id, lease, 0, JSON.generate(report)]
+        args = ["0", "", queues.size, *queues, id, lease, 0, JSON.generate(report), 1]
         jobs.each do |queue, field, payload|
           args.push(queues.index(queue) + 1, field, payload, remember(payload, id, ending, now), 0, 0, 0)
         end
