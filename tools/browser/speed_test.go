@@ -192,7 +192,7 @@ func search(t *testing.T, l *large, s *site) {
 	atMost(t, "the first answer", first, soon)
 	if *bounds && slow != "" {
 		exceeded.Store(true)
-		measured(t, "**too long**: the store was held up for longer than %v: %s", call, slow)
+		measured(t, "**too long**: the store was held up for longer than %v: %s", call, strings.Join(strings.Fields(slow), " "))
 	}
 }
 
