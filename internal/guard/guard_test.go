@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -279,17 +280,47 @@ func (s stopping) PutBack(ctx context.Context, g store.Salvage, settled ...store
 func TestStoppedGuardTells(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.beat(one, false, "a", "b")
+	w.beat(one, false, "a")
+	w.beat(two, false, "b")
 	w.look()
 	w.vanish(one)
+	w.vanish(two)
 	ctx, stop := context.WithCancel(w.Context())
-	if _, err := w.newGuard(stopping{w.store, stop}).Look(ctx); err != nil {
-		t.Error(err)
+	if _, err := w.newGuard(stopping{w.store, stop}).Look(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("the one that was left out is no error: %v", err)
 	}
 	w.says(1, `msg="process vanished"`)
-	if got := jids(w.waiting()); got != "a b" {
-		t.Errorf("waiting: %s", got)
+	if got := len(w.waiting()); got != 1 {
+		t.Errorf("%d jobs wait", got)
 	}
+	w.look() // of the next guard
+	w.says(2, `msg="process vanished"`)
+	if got := len(w.waiting()); got != 2 {
+		t.Errorf("%d jobs wait", got)
+	}
+}
+
+// silent is a store that never answers.
+type silent struct{ Store }
+
+func (silent) PutBack(ctx context.Context, _ store.Salvage, _ ...store.Token) (int, bool, error) {
+	<-ctx.Done()
+	return 0, false, ctx.Err()
+}
+
+// A store that does not answer keeps a guard for a moment alone once it is stopped, and
+// until then for as long as it takes.
+func TestStoppedGuardEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		began := time.Now()
+		_, err := (&Guard{Store: silent{}}).putBackOf(ctx, &rescue.Judge{}, store.RubyProcess{Lost: store.Lost{ID: one}}, nil)
+		if took := time.Since(began); took != time.Hour+answerWithin || !errors.Is(err, context.Canceled) {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
 }
 
 // flaky is a store that is away at times.

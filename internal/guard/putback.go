@@ -16,8 +16,8 @@ import (
 // puts its jobs at the front, and one that it can resume at the back.
 const ends = 100
 
-// answerWithin is how long the store may take to put back the jobs of one process. A
-// guard that is stopped meanwhile ends that much later at most.
+// answerWithin is how long a guard that is stopped waits for the store's answer to what it
+// puts back.
 const answerWithin = 3 * time.Second
 
 // putBack puts back what lost processes ran, judged as a rescue judges what ebb's own
@@ -88,10 +88,14 @@ func (g *Guard) putBackOf(ctx context.Context, judge *rescue.Judge, p store.Ruby
 	if len(p.Lost.Jobs) == 0 && gone.Last.State == "quiet" {
 		s.Report = nil // its last beat came after its goodbye
 	}
-	// What was moved is told, also by a guard that is being stopped.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// What was moved is told, also by a guard that is stopped meanwhile.
+	answered, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	moved, last, err := g.Store.PutBack(ctx, s, settled...)
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerWithin, cancel) })()
+	moved, last, err := g.Store.PutBack(answered, s, settled...)
 	if err != nil || moved == 0 && !last {
 		return nil, err // another guard has seen to it, or it is back
 	}
